@@ -27,10 +27,11 @@ type Aggregation = <Labels extends string, By extends Labels>(
 
 const aggregation =
   (name: string): Aggregation =>
-  (by, vector) => {
-    const grouping = by.length === 0 ? name : `${name} by (${by.join(', ')}) `;
-    return vectorOf(`${grouping}${parenthesised(vector.text)}`, by, vector.metrics);
-  };
+  (by, vector) =>
+    vectorOf(`${grouped(name, by)}${parenthesised(vector.text)}`, by, vector.metrics);
+
+const grouped = (name: string, by: readonly string[]): string =>
+  by.length === 0 ? name : `${name} by (${by.join(', ')}) `;
 
 /** `maxBy(['storage'], vector)`: by labels that the vector has. `[]`: over all series. */
 export const maxBy = aggregation('max');
@@ -41,34 +42,32 @@ export const countBy = aggregation('count');
 /** 1 for each group. */
 export const groupBy = aggregation('group');
 
-/** The `count` highest series, with all their labels. */
-export const topK = <Labels extends string>(count: number, vector: Vector<Labels>): Vector<Labels> =>
-  vectorOf(`topk${parenthesised(`${count}, ${vector.text}`)}`, vector.labels, vector.metrics);
+/** An expression of the same series. */
+const sameSeries = <Labels extends string>(of: AnySelector<Labels> | Vector<Labels>, text: string) =>
+  vectorOf(text, of.labels, of.metrics);
 
-/** The `count` highest series of each group. */
+/** The `count` highest series of each group, with all their labels; `[]`: of all series. */
 export const topKBy = <Labels extends string, By extends Labels>(
   by: readonly By[],
   count: number,
   vector: Vector<Labels>,
-): Vector<Labels> =>
-  vectorOf(
-    `topk by (${by.join(', ')}) ${parenthesised(`${count}, ${vector.text}`)}`,
-    vector.labels,
-    vector.metrics,
-  );
+): Vector<Labels> => sameSeries(vector, `${grouped('topk', by)}${parenthesised(`${count}, ${vector.text}`)}`);
+
+/** The `count` highest series, with all their labels. */
+export const topK = <Labels extends string>(count: number, vector: Vector<Labels>): Vector<Labels> =>
+  topKBy([], count, vector);
 
 const overTime =
   (name: string) =>
   <Labels extends string>(selector: GaugeSelector<Labels>, range: Range, offset?: Range): Vector<Labels> =>
-    vectorOf(`${name}(${selector.text}[${range}]${offsetText(offset)})`, selector.labels, selector.metrics);
+    sameSeries(selector, `${name}(${selector.text}[${range}]${offsetText(offset)})`);
 
 /** The quantile (0 to 1) of a gauge's samples within the range. */
 export const quantileOverTime = <Labels extends string>(
   quantile: number,
   selector: GaugeSelector<Labels>,
   range: Range,
-): Vector<Labels> =>
-  vectorOf(`quantile_over_time(${quantile}, ${selector.text}[${range}])`, selector.labels, selector.metrics);
+): Vector<Labels> => sameSeries(selector, `quantile_over_time(${quantile}, ${selector.text}[${range}])`);
 
 /** An expression evaluated at each step of a range, for the functions below: a subquery. */
 export interface Steps<Labels extends string = string> {
@@ -81,7 +80,7 @@ const overSteps =
   (name: string) =>
   <Labels extends string>({ of, range, step }: Steps<Labels>, quantile?: number): Vector<Labels> => {
     const first = quantile === undefined ? '' : `${quantile}, `;
-    return vectorOf(`${name}(${first}${parenthesised(of.text)}[${range}:${step}])`, of.labels, of.metrics);
+    return sameSeries(of, `${name}(${first}${parenthesised(of.text)}[${range}:${step}])`);
   };
 
 export const maxOverSteps = overSteps('max_over_time');
@@ -108,24 +107,24 @@ export const changes = overTime('changes');
 export const offsetBy = <Labels extends string>(
   selector: GaugeSelector<Labels>,
   offset: Range,
-): Vector<Labels> => vectorOf(`${selector.text}${offsetText(offset)}`, selector.labels, selector.metrics);
+): Vector<Labels> => sameSeries(selector, `${selector.text}${offsetText(offset)}`);
 
 /** When the newest sample was scraped, in seconds since 1970. */
 export const timestampOf = <Labels extends string>(selector: GaugeSelector<Labels>): Vector<Labels> =>
-  vectorOf(`timestamp(${selector.text})`, selector.labels, selector.metrics);
+  sameSeries(selector, `timestamp(${selector.text})`);
 
 /** The absolute value. */
 export const absoluteValue = <Labels extends string>(of: Vector<Labels>): Vector<Labels> =>
-  vectorOf(`abs${parenthesised(of.text)}`, of.labels, of.metrics);
+  sameSeries(of, `abs${parenthesised(of.text)}`);
 
 const ofCounter =
   (name: string) =>
   <Labels extends string>(selector: CounterSelector<Labels>, range: Range): Vector<Labels> =>
-    vectorOf(`${name}(${selector.text}[${range}])`, selector.labels, selector.metrics);
+    sameSeries(selector, `${name}(${selector.text}[${range}])`);
 
 /** The counter's own value, for a rule that records some of its series: what reads them takes their increase. */
 export const counterValue = <Labels extends string>(selector: CounterSelector<Labels>): Vector<Labels> =>
-  vectorOf(selector.text, selector.labels, selector.metrics);
+  sameSeries(selector, selector.text);
 
 /** Per second, across resets of the counter. */
 export const rate = ofCounter('rate');
@@ -137,14 +136,13 @@ export const increase = ofCounter('increase');
  * others are empty.
  */
 export const absent = <Labels extends string>(selector: AnySelector<Labels>): Vector<Labels> =>
-  vectorOf(`absent(${selector.text})`, selector.labels, selector.metrics);
+  sameSeries(selector, `absent(${selector.text})`);
 
 /** The same for a whole range. */
 export const absentOverTime = <Labels extends string>(
   selector: AnySelector<Labels>,
   range: Range,
-): Vector<Labels> =>
-  vectorOf(`absent_over_time(${selector.text}[${range}])`, selector.labels, selector.metrics);
+): Vector<Labels> => sameSeries(selector, `absent_over_time(${selector.text}[${range}])`);
 
 /** The evaluation's time, in seconds since 1970. */
 export const time = (): Scalar => scalarOf('time()');

@@ -20,42 +20,7 @@ export interface Matching<On extends string> {
   readonly group?: 'left';
 }
 
-interface Arithmetic {
-  (left: Operand, right: Operand): Scalar;
-  <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels>;
-  <Labels extends string>(left: Operand, right: Vector<Labels>): Vector<Labels>;
-  <Left extends string, On extends Left>(
-    left: Vector<Left>,
-    right: Vector<On>,
-    matching: { readonly on: readonly On[]; readonly group: 'left' },
-  ): Vector<Left>;
-  <Left extends string, Right extends string, On extends Left & Right>(
-    left: Vector<Left>,
-    right: Vector<Right>,
-    matching: { readonly on: readonly On[] },
-  ): Vector<On>;
-}
-
-type Term = Operand | Vector;
-
-function arithmetic(operator: string, boundAs: number): Arithmetic {
-  const apply = (left: Term, right: Term, matching?: Matching<string>): Scalar | Vector => {
-    const text = binary(left, operatorText(operator, matching), right, boundAs);
-    const metrics = metricsOf(left, right);
-    const vectors = [left, right].filter(isVector);
-    const [first] = vectors;
-    if (first === undefined) return { ...scalarOf(text, metrics), binding: boundAs };
-    const labels = matching === undefined || matching.group === 'left' ? first.labels : matching.on;
-    return vectorOf(text, labels, metrics, boundAs);
-  };
-  return apply as Arithmetic;
-}
-
-export const add = arithmetic('+', binding.sum);
-export const subtract = arithmetic('-', binding.sum);
-export const multiply = arithmetic('*', binding.product);
-export const divide = arithmetic('/', binding.product);
-
+/** Of two vectors: by labels of both, or many series on the left with one on the right. */
 interface Comparison {
   <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels>;
   <Left extends string, On extends Left>(
@@ -70,16 +35,32 @@ interface Comparison {
   ): Vector<On>;
 }
 
-function comparison(operator: string): Comparison {
-  const apply = (left: Vector, right: Term, matching?: Matching<string>): Vector =>
-    vectorOf(
-      binary(left, operatorText(operator, matching), right, binding.comparison),
-      matching === undefined || matching.group === 'left' ? left.labels : matching.on,
-      metricsOf(left, right),
-      binding.comparison,
-    );
-  return apply as Comparison;
+interface Arithmetic extends Comparison {
+  (left: Operand, right: Operand): Scalar;
+  <Labels extends string>(left: Operand, right: Vector<Labels>): Vector<Labels>;
 }
+
+type Term = Operand | Vector;
+
+function operator(name: string, boundAs: number): Arithmetic {
+  const apply = (left: Term, right: Term, matching?: Matching<string>): Scalar | Vector => {
+    const text = binary(left, operatorText(name, matching), right, boundAs);
+    const metrics = metricsOf(left, right);
+    const vectors = [left, right].filter(isVector);
+    const [first] = vectors;
+    if (first === undefined) return { ...scalarOf(text, metrics), binding: boundAs };
+    const labels = matching === undefined || matching.group === 'left' ? first.labels : matching.on;
+    return vectorOf(text, labels, metrics, boundAs);
+  };
+  return apply as Arithmetic;
+}
+
+export const add = operator('+', binding.sum);
+export const subtract = operator('-', binding.sum);
+export const multiply = operator('*', binding.product);
+export const divide = operator('/', binding.product);
+
+const comparison = (name: string): Comparison => operator(name, binding.comparison);
 
 /** Keeps the series of the left side for which the comparison holds, with their values. */
 export const above = comparison('>');
@@ -89,19 +70,11 @@ export const atMost = comparison('<=');
 export const equals = comparison('==');
 export const differs = comparison('!=');
 
-/** 1 where the comparison holds, 0 where it does not; keeps every series. */
-const indicator =
-  (operator: string) =>
-  <Labels extends string>(left: Vector<Labels>, right: Operand): Vector<Labels> =>
-    vectorOf(
-      binary(left, `${operator} bool`, right, binding.comparison),
-      left.labels,
-      metricsOf(left, right),
-      binding.comparison,
-    );
+type Indicator = <Labels extends string>(left: Vector<Labels>, right: Operand) => Vector<Labels>;
 
-export const isAtMost = indicator('<=');
-export const isAtLeast = indicator('>=');
+/** 1 where the comparison holds, 0 where it does not; keeps every series. */
+export const isAtMost: Indicator = comparison('<= bool');
+export const isAtLeast: Indicator = comparison('>= bool');
 
 type Filter = <Left extends string, Right extends string, On extends Left & Right>(
   left: Vector<Left>,
@@ -110,10 +83,10 @@ type Filter = <Left extends string, Right extends string, On extends Left & Righ
 ) => Vector<Left>;
 
 const filter =
-  (operator: string): Filter =>
+  (name: string): Filter =>
   (left, right, matching) =>
     vectorOf(
-      binary(left, operatorText(operator, matching), right, binding.and),
+      binary(left, operatorText(name, matching), right, binding.and),
       left.labels,
       metricsOf(left, right),
       binding.and,
@@ -140,22 +113,22 @@ export function or<Left extends string, Right extends string>(
   return vectorOf(text, labels, metricsOf(left, right), binding.or);
 }
 
-const operatorText = (operator: string, matching?: Matching<string>): string =>
+const operatorText = (name: string, matching?: Matching<string>): string =>
   matching === undefined
-    ? operator
-    : `${operator} on (${matching.on.join(', ')})${matching.group === 'left' ? ' group_left ()' : ''}`;
+    ? name
+    : `${name} on (${matching.on.join(', ')})${matching.group === 'left' ? ' group_left ()' : ''}`;
 
 /**
  * All operators here associate to the left, so an equal binding needs parentheses on the right alone. `and` and
  * `unless` inside `or` get them too: PromQL does not ask for them, readers do.
  */
-function binary(left: Term, operator: string, right: Term, boundAs: number): string {
+function binary(left: Term, name: string, right: Term, boundAs: number): string {
   const side = (term: Term, least: number): string => {
     if (typeof term === 'number') return String(term);
     const unclear = boundAs === binding.or && term.binding === binding.and;
     return term.binding < least || unclear ? parenthesised(term.text) : term.text;
   };
-  return joined(side(left, boundAs), operator, side(right, boundAs + 1));
+  return joined(side(left, boundAs), name, side(right, boundAs + 1));
 }
 
 const isVector = (term: Term): term is Vector => typeof term !== 'number' && term.kind === 'vector';

@@ -68,10 +68,8 @@ export function select<M extends CounterMetric>(
   matchers?: Matchers<M>,
 ): CounterSelector<LabelsOn<M>>;
 export function select(metric: Metric, matchers: object = {}): AnySelector {
-  const text = `${metric.name}${braces(matchers)}`;
-  const labels = [...metric.labelNames, ...targetLabels];
-  if (metric.type === 'counter') return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
-  return Object.freeze({ ...vectorOf(text, labels, [metric], binding.atom), of: 'gauge' });
+  if (metric.type === 'counter') return countersOf(metric, '', metric.labelNames, matchers);
+  return recordedSelector(metric.name, [...metric.labelNames, ...targetLabels], [metric], matchers);
 }
 
 /**
@@ -91,9 +89,7 @@ export function buckets<M extends HistogramMetric>(
   metric: M,
   matchers?: Matchers<M>,
 ): CounterSelector<LabelsOn<M> | 'le'> {
-  const text = `${metric.name}_bucket${braces(matchers ?? {})}`;
-  const labels = [...metric.labelNames, 'le', ...targetLabels] as (LabelsOn<M> | 'le')[];
-  return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
+  return countersOf(metric, '_bucket', [...metric.labelNames, 'le'], matchers);
 }
 
 /** The number of observations of a histogram. */
@@ -101,10 +97,21 @@ export function observations<M extends HistogramMetric>(
   metric: M,
   matchers?: Matchers<M>,
 ): CounterSelector<LabelsOn<M>> {
-  const text = `${metric.name}_count${braces(matchers ?? {})}`;
-  const labels = [...metric.labelNames, ...targetLabels] as LabelsOn<M>[];
-  return Object.freeze({ of: 'counter', text, labels, metrics: [metric] });
+  return countersOf(metric, '_count', metric.labelNames, matchers);
 }
+
+const countersOf = <Labels extends string>(
+  metric: Metric,
+  suffix: string,
+  labelNames: readonly string[],
+  matchers: object = {},
+): CounterSelector<Labels> =>
+  Object.freeze({
+    of: 'counter',
+    text: `${metric.name}${suffix}${braces(matchers)}`,
+    labels: [...labelNames, ...targetLabels] as readonly string[] as readonly Labels[],
+    metrics: [metric],
+  });
 
 /** Matchers were type-checked by the caller. */
 function braces(matchers: object): string {
