@@ -72,7 +72,9 @@ function podsFinding(
   if (role === 'agent') return passed(check, `none on node ${node}, which may be correct`);
   const where = namespace === undefined ? 'any namespace' : `namespace ${namespace.join(', ')}`;
   return notPassed(check, 'fail', `none with ${gitalySelector} in ${where}`, [
-    fixText('Set kubernetes.namespace (or --namespace) and kubernetes.gitaly-selector to find Gitaly:'),
+    fixText(
+      'Set kubernetes.namespace (or --namespace) and kubernetes.gitaly-selector to the namespace and labels of Gitaly.',
+    ),
     { kind: 'kubectl', text: 'kubectl get pods -A -l app=gitaly --show-labels' },
   ]);
 }

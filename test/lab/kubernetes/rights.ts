@@ -112,16 +112,12 @@ const isUsed = ({ what, namespace: where }: Grant): boolean =>
   [...requested.keys()].some((each) =>
     where === '*' ? each === what || each.startsWith(`${what} in `) : each === `${what} in ${where}`,
   );
-/** Requested regardless of the grants: without it, one check is unknown (docs/kubernetes-roles.md). */
-const optional: ReadonlySet<string> = new Set(['list pods']);
-
 const grants = granted();
 const unused = grants.filter((grant) => !isUsed(grant));
-const refused = [...requested].filter(([what, entry]) => entry.refused > 0 && !optional.has(what));
+const refused = [...requested].filter(([, entry]) => entry.refused > 0);
 
 console.log(`${account}: ${events.length} requests, ${grants.length} grants`);
-for (const [what, { count, refused: times }] of [...requested].sort())
-  console.log(`  ${times > 0 && optional.has(what) ? 'optional' : 'used    '} ${what} (${count})`);
+for (const [what, { count }] of [...requested].sort()) console.log(`  used     ${what} (${count})`);
 for (const { what, namespace: where } of unused) console.log(`  UNUSED   ${what} in ${where}`);
 for (const [what, entry] of refused) console.log(`  REFUSED  ${what} (${entry.refused})`);
 console.log(
