@@ -52,6 +52,10 @@ const eventToleranceMs = 60_000;
 type WantedSet = Pick<StatefulSet, 'namespace' | 'name' | 'replicas' | 'ordinalsStart'>;
 
 interface FirstMissing {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly set: WantedSet;
+  /** When it was first found missing. */
   readonly at: number;
   /** The pod existed before, so that an earlier event is not about its absence now. */
   readonly wasSeen: boolean;
@@ -79,10 +83,11 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     if (stores.statefulSets.state().malformed.length === 0) rememberDeleted(sets, now);
     const malformed = new Set(stores.pods.state().malformed);
     const missing = new Map<string, FirstMissing>();
-    for (const { key } of wantedPods(sets)) {
+    for (const { key, ...wanted } of wantedPods(sets)) {
       // It exists, though not in a form that can be read; one without a name may be any pod.
       if (present.has(key) || malformed.has(key) || malformed.has('')) continue;
-      missing.set(key, firstMissing.get(key) ?? { at: now, wasSeen: seenPods.has(key) });
+      const { at = now, wasSeen = seenPods.has(key) } = firstMissing.get(key) ?? {};
+      missing.set(key, { ...wanted, at, wasSeen });
       if (missing.size >= maxMissing) break;
     }
     firstMissing = missing;
@@ -102,12 +107,9 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
       if (monotonic - since > rememberMs || deleted.size > maxRemembered) deleted.delete(key);
   }
 
-  function* wantedPods(sets: readonly StatefulSet[]): Generator<{
-    readonly key: string;
-    readonly namespace: string;
-    readonly pod: string;
-    readonly set: WantedSet;
-  }> {
+  function* wantedPods(
+    sets: readonly StatefulSet[],
+  ): Generator<Pick<FirstMissing, 'namespace' | 'pod' | 'set'> & { readonly key: string }> {
     const wanted = [
       ...sets.filter(({ deletion }) => deletion === undefined),
       ...[...deleted.values()].map(({ set }) => set),
@@ -122,7 +124,7 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
   }
 
   /** Why the pod cannot be created, by the newest event of its set that is about its present absence. */
-  function createFailure(set: WantedSet, pod: string, { at, wasSeen }: FirstMissing): KubeEvent | undefined {
+  function createFailure({ set, pod, at, wasSeen }: FirstMissing): KubeEvent | undefined {
     if (!stores.events.state().current) return undefined;
     const failures = stores.events
       .all()
@@ -144,28 +146,21 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     missing() {
       refresh();
       if (!isCurrent()) return [];
-      const found: MissingPod[] = [];
-      const pods = newestOfEachName(stores.pods.all().filter(isIncluded));
-      for (const { key, namespace, pod, set } of wantedPods(
-        statefulSetsOf(stores.statefulSets.all(), pods, isIncluded),
-      )) {
-        const first = firstMissing.get(key);
-        if (first === undefined) continue;
-        const failure = createFailure(set, pod, first);
-        found.push({
+      return [...firstMissing.values()].map((first) => {
+        const { namespace, pod, set, at, wasSeen } = first;
+        const failure = createFailure(first);
+        const isSetDeleted = deleted.has(`${namespace}/${set.name}`);
+        return {
           ...{ namespace, pod, statefulSet: set.name },
-          since: first.wasSeen
-            ? first.at
-            : Math.min(first.at, times.past(failure?.createdAt, 'api') ?? first.at),
+          since: wasSeen ? at : Math.min(at, times.past(failure?.createdAt, 'api') ?? at),
           reason:
             failure !== undefined
               ? `${failure.reason}: ${failure.message}`
-              : deleted.has(`${namespace}/${set.name}`)
+              : isSetDeleted
                 ? `its StatefulSet ${set.name} was deleted`
                 : undefined,
-        });
-      }
-      return found;
+        };
+      });
     },
     deletedSets() {
       refresh();

@@ -66,7 +66,6 @@ SELECT d.datname                                               AS database,
  WHERE d.datname ${eq} pg_catalog.current_database()
  ORDER BY n.nspname, c.relname`;
 
-/** One row of `variantSql`. */
 /** Tables and columns that every query depends on; all exist since 13.3. */
 export const required = {
   node_status: ['praefect_name', 'shard_name', 'node_name', 'last_contact_attempt_at', 'last_seen_active_at'],

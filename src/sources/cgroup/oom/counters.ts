@@ -12,8 +12,8 @@ export interface OomCounters {
   readonly ooms: number;
   /** `oom_kill`: processes killed by any OOM killer. In a group kill the first victim is usually counted twice. */
   readonly kills: number;
-  /** `oom_group_kill`: undefined before kernel 5.17. */
-  readonly groupKills: number | undefined;
+  /** `oom_group_kill`: 0 before kernel 5.17, which does not have it. */
+  readonly groupKills: number;
 }
 
 export const zeroCounters: OomCounters = Object.freeze({ ooms: 0, kills: 0, groupKills: 0 });
@@ -33,9 +33,9 @@ export function readCounters(
 ): CountersReading {
   const reading = folder.keyed(file, keys);
   if (reading.kind !== 'value') return reading;
-  const { oom, oom_kill, oom_group_kill } = reading.value;
+  const { oom, oom_kill, oom_group_kill: groupKills = 0 } = reading.value;
   if (oom === undefined || oom_kill === undefined) return { kind: 'failed', reason: 'malformed' };
-  return { kind: 'value', value: { ooms: oom, kills: oom_kill, groupKills: oom_group_kill } };
+  return { kind: 'value', value: { ooms: oom, kills: oom_kill, groupKills } };
 }
 
 /**
@@ -68,25 +68,22 @@ export const haveMoved = (before: OomCounters, now: OomCounters): boolean =>
 export const haveFallen = (before: OomCounters | undefined, now: OomCounters): boolean =>
   before !== undefined && (now.kills < before.kills || now.ooms < before.ooms);
 
+const combined = (
+  a: OomCounters,
+  b: OomCounters,
+  combine: (a: number, b: number) => number,
+): OomCounters => ({
+  ooms: combine(a.ooms, b.ooms),
+  kills: combine(a.kills, b.kills),
+  groupKills: combine(a.groupKills, b.groupKills),
+});
+
 /** The increase; counters of a re-created cgroup count from 0. */
 export const increaseOf = (before: OomCounters, now: OomCounters): OomCounters =>
-  haveFallen(before, now)
-    ? now
-    : {
-        ooms: now.ooms - before.ooms,
-        kills: now.kills - before.kills,
-        groupKills: now.groupKills === undefined ? undefined : now.groupKills - (before.groupKills ?? 0),
-      };
+  haveFallen(before, now) ? now : combined(now, before, (a, b) => a - b);
 
-export const sumOf = (a: OomCounters, b: OomCounters): OomCounters => ({
-  ooms: a.ooms + b.ooms,
-  kills: a.kills + b.kills,
-  groupKills: a.groupKills === undefined ? undefined : a.groupKills + (b.groupKills ?? 0),
-});
+export const sumOf = (a: OomCounters, b: OomCounters): OomCounters => combined(a, b, (x, y) => x + y);
 
 /** Never below 0. */
-export const remainderOf = (a: OomCounters, b: OomCounters): OomCounters => ({
-  ooms: Math.max(0, a.ooms - b.ooms),
-  kills: Math.max(0, a.kills - b.kills),
-  groupKills: a.groupKills === undefined ? undefined : Math.max(0, a.groupKills - (b.groupKills ?? 0)),
-});
+export const remainderOf = (a: OomCounters, b: OomCounters): OomCounters =>
+  combined(a, b, (x, y) => Math.max(0, x - y));

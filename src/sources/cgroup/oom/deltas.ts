@@ -184,7 +184,7 @@ export function createCounterPass(
     if (at - node.groupAt > sameIncidentMs) node.group = noGroup;
     if (itself.ooms > 0) node.oomsAt = at;
     node.ooms += itself.ooms;
-    const groupKills = itself.groupKills ?? 0;
+    const { groupKills } = itself;
     if (own + below.kills + groupKills === 0 && below.moved.length === 0) return undefined;
 
     // Cgroups that a container makes for itself (scope/init) are the container as well, unless Git's were removed.
@@ -197,7 +197,7 @@ export function createCounterPass(
       level: onlyRemoved?.level ?? role.childLevel,
       kills: own - kills,
       ooms: ofRemoved.ooms,
-      groupKills: ofRemoved.groupKills ?? 0,
+      groupKills: ofRemoved.groupKills,
       isGroup: false,
       group: noGroup,
       children: [],
