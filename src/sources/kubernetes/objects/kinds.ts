@@ -11,7 +11,6 @@ import {
   objectOf,
   type Parsed,
   parsed,
-  quantityOf,
   shortText,
   textOf,
   timeOf,
@@ -119,7 +118,6 @@ export const nodeOf = (raw: unknown): Parsed<Node> =>
     const spec = fieldsOf(object['spec']);
     const status = fieldsOf(object['status']);
     const info = fieldsOf(status['nodeInfo']);
-    const allocatable = fieldsOf(status['allocatable']);
     return {
       kind: 'Node',
       ...metaOf(object, isNodeLabel),
@@ -127,17 +125,11 @@ export const nodeOf = (raw: unknown): Parsed<Node> =>
       conditions: conditionsOf(status['conditions']),
       taints: elementsOf(spec['taints'])
         .map(fieldsOf)
-        .map(({ key, effect, timeAdded }) => ({
-          key: textOf(key, 320),
-          effect: textOf(effect, 64),
-          since: timeOf(timeAdded),
-        })),
+        .map(({ key, effect }) => ({ key: textOf(key, 320), effect: textOf(effect, 64) })),
       kubeletVersion: textOf(info['kubeletVersion'], 128),
       runtimeVersion: textOf(info['containerRuntimeVersion'], 128),
       kernelVersion: textOf(info['kernelVersion'], 128),
-      osImage: textOf(info['osImage'], 256),
       swapBytes: integerOf(fieldsOf(info['swap'])['capacity']),
-      allocatable: { memory: quantityOf(allocatable['memory']), cpu: quantityOf(allocatable['cpu']) },
     };
   });
 
@@ -152,14 +144,12 @@ export const eventOf = (raw: unknown): Parsed<KubeEvent> =>
     const about = fieldsOf(event['involvedObject'] ?? event['regarding']);
     const series = fieldsOf(event['series']);
     const eventTime = timeOf(event['eventTime']);
-    const source = fieldsOf(event['source'] ?? event['deprecatedSource']);
     return {
       kind: 'Event',
       ...metaOf(event),
       reason: textOf(event['reason'], 256),
       type: textOf(event['type'], 64),
       message: messageOf(event['message'] ?? event['note']),
-      source: textOf(source['component'] || event['reportingComponent'] || event['reportingController'], 253),
       about: {
         kind: textOf(about['kind'], 253),
         namespace: textOf(about['namespace'], 253),

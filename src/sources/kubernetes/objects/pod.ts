@@ -7,7 +7,6 @@ import {
   flagOf,
   integerOf,
   Malformed,
-  messageOf,
   nameIn,
   objectOf,
   type Parsed,
@@ -32,7 +31,6 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
       ...meta,
       phase: textOf(status['phase'], 64),
       reason: textOf(status['reason'], 256),
-      message: messageOf(status['message']),
       qosClass: textOf(status['qosClass'], 64),
       ip: textOf(status['podIP'], 64),
       conditions: conditionsOf(status['conditions']),
@@ -125,10 +123,7 @@ const distinctNames = (values: readonly unknown[]): string[] => [
 
 /** What a container has of its spec alone. */
 type ContainerSpec = Omit<Container, keyof ContainerStatus>;
-type ContainerStatus = Pick<
-  Container,
-  'id' | 'ready' | 'started' | 'restartCount' | 'state' | 'lastTermination'
->;
+type ContainerStatus = Pick<Container, 'id' | 'started' | 'restartCount' | 'state' | 'lastTermination'>;
 
 function containerSpecOf(raw: unknown): ContainerSpec {
   const spec = fieldsOf(raw);
@@ -143,7 +138,6 @@ function containerSpecOf(raw: unknown): ContainerSpec {
     ),
     startupProbe: probeOf(spec['startupProbe']),
     readinessProbe: probeOf(spec['readinessProbe']),
-    livenessProbe: probeOf(spec['livenessProbe']),
     runAsUser: integerOf(fieldsOf(spec['securityContext'])['runAsUser']),
     sidecar: spec['restartPolicy'] === 'Always',
   };
@@ -157,7 +151,6 @@ function withStatuses(specs: readonly ContainerSpec[], statuses: unknown): reado
 
 const containerStatusOf = (name: string, status: Fields = {}): ContainerStatus => ({
   id: textOf(status['containerID'], 256),
-  ready: flagOf(status['ready'], `ready of container ${name}`),
   started: flagOf(status['started'], `started of container ${name}`),
   restartCount: countOf(status['restartCount'], `restartCount of container ${name}`),
   state: stateOf(status['state']),
@@ -206,9 +199,7 @@ function probeOf(raw: unknown): ContainerProbe | undefined {
   return {
     initialDelaySeconds: seconds('initialDelaySeconds'),
     periodSeconds: seconds('periodSeconds'),
-    timeoutSeconds: seconds('timeoutSeconds'),
     successThreshold: seconds('successThreshold'),
-    failureThreshold: seconds('failureThreshold'),
   };
 }
 

@@ -51,9 +51,7 @@ export interface Resources {
 export interface ContainerProbe {
   readonly initialDelaySeconds: number;
   readonly periodSeconds: number;
-  readonly timeoutSeconds: number;
   readonly successThreshold: number;
-  readonly failureThreshold: number;
 }
 
 export interface Termination {
@@ -82,14 +80,12 @@ export interface Container {
   readonly portNumbers?: readonly number[] | undefined;
   readonly startupProbe: ContainerProbe | undefined;
   readonly readinessProbe: ContainerProbe | undefined;
-  readonly livenessProbe: ContainerProbe | undefined;
   /** Of its own securityContext, which takes precedence over the pod's. */
   readonly runAsUser?: number | undefined;
   /** An init container with restartPolicy Always. */
   readonly sidecar: boolean;
   /** From here on: status. Before there is one: '', false, 0, unknown. */
   readonly id: string;
-  readonly ready: boolean;
   readonly started: boolean;
   readonly restartCount: number;
   readonly state: ContainerState;
@@ -103,7 +99,6 @@ export interface Pod extends Meta {
   readonly phase: string;
   /** status.reason: Evicted, NodeLost. */
   readonly reason: string;
-  readonly message: string;
   readonly qosClass: string;
   readonly priorityClass: string;
   readonly priority: number | undefined;
@@ -178,19 +173,13 @@ export interface Node extends Meta {
   readonly kind: 'Node';
   readonly unschedulable: boolean;
   readonly conditions: Readonly<Record<string, Condition>>;
-  readonly taints: readonly {
-    readonly key: string;
-    readonly effect: string;
-    readonly since: number | undefined;
-  }[];
+  readonly taints: readonly { readonly key: string; readonly effect: string }[];
   readonly kubeletVersion: string;
   /** `containerd://2.1.4` */
   readonly runtimeVersion: string;
   readonly kernelVersion: string;
-  readonly osImage: string;
   /** status.nodeInfo.swap.capacity, where the kubelet reports it. */
   readonly swapBytes: number | undefined;
-  readonly allocatable: { readonly memory: number | undefined; readonly cpu: number | undefined };
 }
 
 /** Of core/v1 or events.k8s.io/v1. */
@@ -200,7 +189,6 @@ export interface KubeEvent extends Meta {
   readonly type: string;
   /** At most 500 bytes. */
   readonly message: string;
-  readonly source: string;
   readonly about: {
     readonly kind: string;
     readonly namespace: string;

@@ -103,7 +103,7 @@ test('a pod that was deleted during a gap of the watch is kept for a minute too'
 test('listeners are notified when a summary changes, and only then', () => {
   const { pods: store, nodes: nodeStore, notified, directory } = opened();
   store.add({ ...pod, conditions: {}, annotations: { x: 'y' } });
-  nodeStore.add({ ...nodeOfPod, conditions: {}, allocatable: { memory: 1, cpu: 1 } });
+  nodeStore.add({ ...nodeOfPod, conditions: {}, unschedulable: true });
   store.add({ ...named(pods, 'gl-praefect-0'), qosClass: 'BestEffort' });
   expect(notified).toEqual([]);
   nodeStore.add({ ...nodeOfPod, runtimeVersion: 'containerd://2.2.0' });

@@ -111,9 +111,8 @@ describe('a Gitaly pod', () => {
         },
         env: { GOMEMLIMIT: '2040109465' },
         ports: { 'grpc-gitaly': 8075, 'http-metrics': 9236 },
-        startupProbe: { initialDelaySeconds: 1, periodSeconds: 1, failureThreshold: 60 },
-        readinessProbe: { initialDelaySeconds: 0, periodSeconds: 5, timeoutSeconds: 3 },
-        ready: true,
+        startupProbe: { initialDelaySeconds: 1, periodSeconds: 1 },
+        readinessProbe: { initialDelaySeconds: 0, periodSeconds: 5 },
         started: true,
         restartCount: 0,
         state: { kind: 'running' },
@@ -188,7 +187,6 @@ describe('a Gitaly pod', () => {
       .map((line) => object(podOf((JSON.parse(line) as { object: unknown }).object)))
       .find(({ phase }) => phase === 'Failed');
     expect(failed).toMatchObject({ reason: 'Evicted', name: 'gl-gitaly-default-0' });
-    expect(failed?.message).toMatch(/memory/);
   });
 });
 
@@ -232,7 +230,6 @@ describe('fields are read from', () => {
       kubeletVersion: 'v1.35.4',
       runtimeVersion: 'containerd://2.1.5',
       kernelVersion: '6.12.57-lab',
-      allocatable: { memory: 62 * 2 ** 30, cpu: 15.8 },
       conditions: { Ready: { status: 'True' } },
       taints: [],
       labels: { 'kubernetes.io/hostname': 'lab-node-1', 'topology.kubernetes.io/zone': 'lab-a' },
@@ -255,7 +252,6 @@ describe('fields are read from', () => {
       .map((line) => object(eventOf((JSON.parse(line) as { object: unknown }).object)));
     const scheduled = events.find(({ reason }) => reason === 'Scheduled');
     expect(scheduled).toMatchObject({
-      source: 'default-scheduler',
       count: 1,
       about: { kind: 'Pod', namespace: 'gitlab' },
     });
@@ -264,9 +260,9 @@ describe('fields are read from', () => {
     const oom = archive('node-system-oom')
       .watch('events')
       .map((line) => object(eventOf((JSON.parse(line) as { object: unknown }).object)));
-    expect(oom.map(({ reason, source, about }) => [reason, source, about.kind])).toEqual([
-      ['SystemOOM', 'kubelet', 'Node'],
-      ['OOMKilling', 'kernel-monitor', 'Node'],
+    expect(oom.map(({ reason, about }) => [reason, about.kind])).toEqual([
+      ['SystemOOM', 'Node'],
+      ['OOMKilling', 'Node'],
     ]);
   });
 

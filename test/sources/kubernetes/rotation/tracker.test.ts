@@ -37,7 +37,7 @@ const pending = (uid: string, at: number): Pod => ({
   ...{ uid, createdAt: at, startTime: undefined, node: '', phase: 'Pending', conditions: {} },
   containers: old.containers.map((each) => ({
     ...each,
-    ...{ ready: false, started: false, state: { kind: 'waiting', reason: 'ContainerCreating' } as const },
+    ...{ started: false, state: { kind: 'waiting', reason: 'ContainerCreating' } as const },
   })),
   initContainers: old.initContainers.map((each) => ({
     ...each,
@@ -273,7 +273,6 @@ describe('a container that terminated', () => {
         ...{
           state: { kind: 'waiting', reason: 'CrashLoopBackOff' } as const,
           lastTermination: oomKilled,
-          ready: false,
         },
       })),
     };
@@ -419,10 +418,7 @@ describe('the cause of a rotation that is read from the watch', () => {
     const { stores, record } = atRest(current);
     const node = stores.nodes.all().find(({ name }) => name === current.node);
     if (node === undefined) throw new Error('the recording has changed');
-    stores.nodes.put(
-      { ...node, taints: [{ key: 'maintenance', effect: 'NoExecute', since: t0 }] },
-      t0 - second,
-    );
+    stores.nodes.put({ ...node, taints: [{ key: 'maintenance', effect: 'NoExecute' }] }, t0 - second);
     const evicted = { ...current, conditions: { ...current.conditions, DisruptionTarget: target } };
     stores.pods.put(deleted(evicted, t0), t0);
     expect(record.ongoing()).toMatchObject([{ cause: 'node_drained', startedAt: t0 }]);
