@@ -29,6 +29,10 @@ export const isUnknown = <T>(fact: Known<T>): fact is Unknown => 'unknown' in fa
 export const present = <T extends string | number | boolean>(value: T | undefined, why: string): Known<T> =>
   value === undefined || value === '' || Number.isNaN(value) ? unknown(why) : known(value);
 
+/** An amount that was measured; undefined for what is unknown, infinite or negative. */
+export const knownAmount = (fact: Known<number>): number | undefined =>
+  isUnknown(fact) || !Number.isFinite(fact.value) || fact.value < 0 ? undefined : fact.value;
+
 /** For what depends on everything in a list: unknown where the list is incomplete. */
 export const whole = <T>(fact: Known<T>): Known<T> =>
   isUnknown(fact) || fact.incomplete === undefined ? fact : unknown(fact.incomplete);

@@ -1,5 +1,5 @@
 /** From a history to proposals: for all pods of a namespace together, because they share their values, or for one host. */
-import { type Known, known, notApplicable } from '../../lib/known.ts';
+import { type Known, known, knownAmount, notApplicable } from '../../lib/known.ts';
 import { proposeBuckets, proposeLimit } from '../../rules/checks/limit-sizing.ts';
 import type { CurrentSizes, MeasuredUsage } from '../../rules/checks/sizing.ts';
 import { proposeSizes } from '../../rules/checks/sizing.ts';
@@ -10,7 +10,7 @@ import type { History, ServerHistory } from './history.ts';
 import { limitUsages } from './limit-usage.ts';
 import { type CurrentQuery, stepSeconds } from './queries.ts';
 import type { SizingGroup } from './report.ts';
-import { daySeconds, groupOf, knownAmount, rounded, type ServerGroup } from './server-group.ts';
+import { daySeconds, groupOf, rounded, type ServerGroup } from './server-group.ts';
 
 export function adviceOf({ servers }: History): readonly SizingGroup[] {
   const groups = Map.groupBy(servers, ({ cluster, identity: { namespace, pod, node } }) =>
@@ -44,7 +44,7 @@ function adviceFor(servers: readonly ServerHistory[], hasClusters: boolean): Siz
       gitPeak === undefined || now.gitMemoryBytes === undefined ? undefined : gitPeak / now.gitMemoryBytes,
   };
   const limits = limitUsages(group).map((limit) => proposeLimit(limit, memory, scraped));
-  const canAdvise = { sizes: proposal.isAdvice, limits: scraped >= daySeconds };
+  const canAdvise = { sizes: proposal.confidence !== 'low', limits: scraped >= daySeconds };
   const values = {
     sizes: canAdvise.sizes ? proposal.sizes : [],
     buckets: canAdvise.sizes ? buckets : undefined,

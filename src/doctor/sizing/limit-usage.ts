@@ -1,11 +1,11 @@
 /** How the limits of a group of servers were used, from their history. */
-import type { Known } from '../../lib/known.ts';
+import { type Known, knownAmount } from '../../lib/known.ts';
 import type { LimitUsage } from '../../rules/checks/limit-sizing.ts';
 import { packObjectsName } from '../../rules/checks/sizing-values.ts';
 import { hasBuiltInLimit } from '../../sources/gitaly/limits.ts';
 import type { DailySeries } from './history.ts';
 import type { CurrentQuery } from './queries.ts';
-import { knownAmount, rounded, type ServerGroup } from './server-group.ts';
+import { rounded, type ServerGroup } from './server-group.ts';
 
 /** Drops by what a limit does: a client that left (`other`) is none of it. */
 const isByLimit = ({ detail }: DailySeries): boolean => detail === 'queue_full' || detail === 'queue_wait';

@@ -27,12 +27,12 @@ export function momentSizing({ root, trees, servers, pods }: RightSizingOptions)
     const name = identityText(tree.identity);
     const pod = pods.find(({ uid }) => uid === tree.uid);
     const facts = servers.find(({ identity }) => identityText(identity) === name);
-    const { sizes, confidence, isAdvice } = proposeSizes(measured(tree, files), currentSizes(pod, facts));
+    const { sizes, confidence } = proposeSizes(measured(tree, files), currentSizes(pod, facts));
     return {
       name,
       servers: [name],
       historySeconds: 0,
-      isAdvice,
+      isAdvice: false,
       confidence,
       caveats: [],
       sizes,

@@ -7,9 +7,6 @@ import { type CurrentQuery, type DayQuery, stepSeconds } from './queries.ts';
 
 export const daySeconds = 86_400;
 
-export const knownAmount = (fact: Known<number>): number | undefined =>
-  'value' in fact ? fact.value : undefined;
-
 /** increase() extrapolates to the ends of the day. */
 export const rounded = (fact: Known<number>): Known<number> =>
   'value' in fact ? known(Math.ceil(fact.value)) : fact;

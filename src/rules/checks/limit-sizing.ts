@@ -16,7 +16,7 @@
  * The percentages are this exporter's.
  */
 import { percentText } from '../../lib/format.ts';
-import { isUnknown, type Known } from '../../lib/known.ts';
+import { isUnknown, type Known, knownAmount } from '../../lib/known.ts';
 
 export interface BucketUsage {
   /** cgroups.repositories.count. */
@@ -96,12 +96,12 @@ const weekSeconds = 7 * 86_400;
 /** @param windowSeconds less than a week lowers no limit: usual peaks show only over a working week */
 export function proposeLimit(usage: LimitUsage, memory: MemoryState, windowSeconds: number): ProposedLimit {
   const { name, kind, limit, inProgressPeak, inProgressP99, queuedPeak, queuedP99 = 0 } = usage;
-  const dropped = amountIn(usage.dropped);
-  const peak = amountIn(inProgressPeak);
+  const dropped = knownAmount(usage.dropped);
+  const peak = knownAmount(inProgressPeak);
   const measured = [
     `peak ${amountText(peak)} in progress`,
     ...(inProgressP99 === undefined ? [] : [`p99 ${amountText(inProgressP99)}`]),
-    `at most ${amountText(amountIn(queuedPeak))} waiting`,
+    `at most ${amountText(knownAmount(queuedPeak))} waiting`,
     `${dropped === undefined ? 'drops not measured' : `${Math.ceil(dropped)} dropped`}`,
   ].join(', ');
   const propose = (change: ProposedLimit['change'], value: number, why: string): ProposedLimit => ({
@@ -139,9 +139,6 @@ export function proposeLimit(usage: LimitUsage, memory: MemoryState, windowSecon
     );
   return propose('keep', limit, 'nothing to change');
 }
-
-const amountIn = (fact: Known<number>): number | undefined =>
-  isUnknown(fact) || !Number.isFinite(fact.value) ? undefined : fact.value;
 
 const amountText = (amount: number | undefined): string =>
   amount === undefined ? 'unknown' : String(Math.round(amount * 10) / 10);

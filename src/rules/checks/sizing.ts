@@ -19,8 +19,8 @@
  *   sizes are for the next month, not for the last.
  */
 
-import { bytesText } from '../../lib/format.ts';
-import { isUnknown, type Known } from '../../lib/known.ts';
+import { bytesText, durationText } from '../../lib/format.ts';
+import { isUnknown, type Known, knownAmount } from '../../lib/known.ts';
 import { minimumGitMemory } from './definitions/cgroup-verdicts.ts';
 import { minimumBufferBytes } from './definitions/memory.ts';
 
@@ -89,12 +89,13 @@ export interface ProposedSize {
 }
 
 export interface SizingProposal {
-  /** `low`: less than a day was measured; `medium`: less than a week, or something is uncertain. */
+  /**
+   * `low`: less than a day was measured, and nothing should be changed because of it; `medium`: less than a week, or
+   * something is uncertain.
+   */
   readonly confidence: 'low' | 'medium' | 'high';
   /** What lowers the confidence, and what is unknown. */
   readonly caveats: readonly string[];
-  /** False: less than a day was measured, and nothing should be changed because of it. */
-  readonly isAdvice: boolean;
   /** Without those whose measurements are missing. */
   readonly sizes: readonly ProposedSize[];
 }
@@ -123,7 +124,7 @@ export function proposeSizes(
   now: CurrentSizes,
   nodeMemoryBytes?: number,
 ): SizingProposal {
-  const kills = amountOf(usage.oomKills) ?? 0;
+  const kills = knownAmount(usage.oomKills) ?? 0;
   const isKilled = kills > 0;
   const trends = usage.trends ?? {};
   const gitaly = need(
@@ -174,7 +175,6 @@ export function proposeSizes(
   return {
     confidence: usage.windowSeconds >= day ? (caveats.length === 0 ? 'high' : 'medium') : 'low',
     caveats,
-    isAdvice: usage.windowSeconds >= day,
     sizes: [
       ...size('git_memory_bytes', gitBytes, now.gitMemoryBytes, git?.calculation ?? ''),
       ...size(
@@ -213,7 +213,7 @@ function need(
   trend: Trend | undefined,
   text: (amount: number) => string = bytesText,
 ): Need | undefined {
-  const measured = amountOf(peak);
+  const measured = knownAmount(peak);
   if (measured === undefined) return undefined;
   const isCapped = limit !== undefined && (isKilled || measured >= limit * cappedRatio);
   if (!isCapped) {
@@ -257,7 +257,7 @@ function gitNeed(
   if (all === undefined) return undefined;
   // The peaks are of different moments, so a bucket's may exceed that of all Git processes.
   const anon = Math.max(all.amount, bucket?.amount ?? 0);
-  const cache = Math.min(amountOf(usage.gitPageCacheBytes) ?? 0, anon * pageCacheRatio);
+  const cache = Math.min(knownAmount(usage.gitPageCacheBytes) ?? 0, anon * pageCacheRatio);
   const from = anon === all.amount ? all.calculation : (bucket?.calculation ?? '');
   return { ...all, amount: anon + cache, calculation: `${from} + ${bytesText(cache)} of page cache` };
 }
@@ -266,14 +266,8 @@ const windowCaveats = (seconds: number): readonly string[] =>
   seconds >= week
     ? []
     : [
-        `measured over ${wholeUnits(seconds)}: usual peaks show only over a working week, so reduce nothing yet`,
+        `measured over ${durationText(seconds * 1000)}: usual peaks show only over a working week, so reduce nothing yet`,
       ];
-
-function wholeUnits(seconds: number): string {
-  if (seconds >= day) return `${Math.floor(seconds / day)} d`;
-  if (seconds >= 3600) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(Math.max(0, seconds) / 60)} min`;
-}
 
 function missingMeasurements(usage: MeasuredUsage): readonly string[] {
   const facts: readonly (readonly [string, Known<number>])[] = [
@@ -285,15 +279,11 @@ function missingMeasurements(usage: MeasuredUsage): readonly string[] {
     ['OOM kills', usage.oomKills],
   ];
   return facts.flatMap(([what, fact]) =>
-    amountOf(fact) !== undefined || (isUnknown(fact) && fact.notApplicable === true)
+    knownAmount(fact) !== undefined || (isUnknown(fact) && fact.notApplicable === true)
       ? []
       : [`${what} not measured: ${isUnknown(fact) ? fact.unknown : 'the value that was read is invalid'}`],
   );
 }
-
-/** Undefined for what is unknown, infinite or negative. */
-const amountOf = (fact: Known<number>): number | undefined =>
-  isUnknown(fact) || !Number.isFinite(fact.value) || fact.value < 0 ? undefined : fact.value;
 
 const currentBuffer = ({ memoryRequestBytes, gitMemoryBytes }: CurrentSizes): number | undefined =>
   memoryRequestBytes === undefined || gitMemoryBytes === undefined

@@ -84,17 +84,12 @@ export function parseWebConfig(text: string, directory: string): ParsedWebConfig
     return report([{ path: [], message: 'has too many aliases: write the values instead' }]);
   const parsed = webConfigSchema.safeParse(input);
   if (!parsed.success) return report(parsed.error.issues.flatMap((issue) => describe(issue, input)));
-  const config = freezeUnless(crossKeyProblems(parsed.data), parsed.data, directory);
-  if (!('users' in config)) return report(config);
+  const together = crossKeyProblems(parsed.data);
+  if (together.length > 0) return report(together);
+  const config = freeze(parsed.data, directory);
   const problem = lostUsersProblem(document, config.users.size);
   return problem === undefined ? { ok: true, config } : report([problem]);
 }
-
-const freezeUnless = (
-  problems: readonly WebConfigProblem[],
-  input: WebConfigInput,
-  directory: string,
-): WebConfig | readonly WebConfigProblem[] => (problems.length > 0 ? problems : freeze(input, directory));
 
 /**
  * A file with `basic_auth_users` must require passwords: it is rejected when fewer users are left than it lists (a

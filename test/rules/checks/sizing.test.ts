@@ -98,7 +98,7 @@ describe('a caveat is given for', () => {
       'low',
       /measured over 1 h: usual peaks show only over a working week/,
     ],
-    ['three days', { windowSeconds: 3.5 * day }, 'medium', /measured over 3 d:/],
+    ['three days', { windowSeconds: 3.5 * day }, 'medium', /measured over 3 d 12 h:/],
     ['OOM kills', { oomKills: known(2) }, 'medium', /^2 OOM kills in that time: the real peak is unknown$/],
     [
       'at its limit',
@@ -161,7 +161,7 @@ test('no size is proposed from a missing measurement', () => {
     },
     unset,
   );
-  expect(nothing).toMatchObject({ confidence: 'low', isAdvice: false, sizes: [] });
+  expect(nothing).toMatchObject({ confidence: 'low', sizes: [] });
   expect(helmValues({ sizes: nothing.sizes, buckets: undefined, limits: [] })).toBeUndefined();
 });
 
