@@ -96,7 +96,7 @@ describe('a caveat is given for', () => {
       'an hour',
       { windowSeconds: 3700 },
       'low',
-      /measured over 1 h: usual peaks show only over a working week/,
+      /measured over 1 h 1 min: usual peaks show only over a working week/,
     ],
     ['three days', { windowSeconds: 3.5 * day }, 'medium', /measured over 3 d 12 h:/],
     ['OOM kills', { oomKills: known(2) }, 'medium', /^2 OOM kills in that time: the real peak is unknown$/],
