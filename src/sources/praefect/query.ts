@@ -2,9 +2,19 @@
  * Queries that depend on the schema variant. The variant is detected once and kept. It is detected again by the
  * probe of the database, and when a query fails as it would after a change of the tables.
  */
+import type { Clock } from '../../lib/clock.ts';
+import type { Budget } from '../../scheduler/budget.ts';
+import type { IntervalSchedule } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, type Outcome } from '../../scheduler/outcome.ts';
-import { type Database, type QueryResult, UnacceptableRows } from './database.ts';
+import {
+  type Database,
+  type DatabaseRow,
+  type QueryOptions,
+  type QueryResult,
+  UnacceptableRows,
+} from './database.ts';
+import type { DatabaseClock } from './database-clock.ts';
 import { variantSql } from './relations.ts';
 import { type SchemaVariant, variantOf } from './variant.ts';
 
@@ -58,11 +68,17 @@ export interface QueryContext {
   readonly variants: VariantSource;
 }
 
+/** What every collector of the database has. */
+export interface DatabaseContext extends QueryContext {
+  /** For the schedules; the database charges it. */
+  readonly budget: Budget;
+  readonly clock: Clock;
+  readonly databaseClock: DatabaseClock;
+}
+
 /**
  * Reads with the statements of the current variant. If that fails and the schema turns out to have changed, reads
  * again with the statements of the new variant.
- *
- * @param read may return `missingTable` for a variant without the table
  */
 export async function withVariant<T>(
   { variants }: QueryContext,
@@ -79,7 +95,31 @@ export async function withVariant<T>(
   return after.fingerprint === before.fingerprint ? first : read(after);
 }
 
-export const missingTable = { ok: true, value: undefined, elapsedMs: 0 } as const;
+/**
+ * The rows of one statement of the current variant, as `withVariant` reads it.
+ *
+ * @param sqlOf undefined for a variant without the table: then the rows are undefined, too
+ */
+export const queryVariant = <Sql extends string | undefined>(
+  context: QueryContext,
+  options: QueryOptions,
+  sqlOf: (variant: SchemaVariant) => Sql,
+): Promise<QueryResult<readonly DatabaseRow[] | Exclude<Sql, string>>> =>
+  withVariant<readonly DatabaseRow[] | Exclude<Sql, string>>(context, options.signal, async (variant) => {
+    const sql = sqlOf(variant);
+    return typeof sql === 'string'
+      ? context.database.query(sql, options)
+      : { ok: true, value: sql as Exclude<Sql, string>, elapsedMs: 0 };
+  });
+
+/** What all collectors of the database share: when they run, and why they can fail. */
+export const databaseSchedule = (
+  { budget }: DatabaseContext,
+  schedule: Omit<IntervalSchedule, 'kind' | 'budget'>,
+) => ({
+  failureReasons: databaseFailureReasons,
+  schedule: { kind: 'interval', budget, ...schedule } as const,
+});
 
 /** An undefined table or column, a changed type; not a refused connection or a missing privilege. */
 const mayMeanAnotherSchema = ({ reason }: Failure): boolean =>

@@ -6,17 +6,10 @@
  */
 import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
-import {
-  columnNumber,
-  databaseFailureReasons,
-  failedOutcome,
-  isFailure,
-  type QueryContext,
-} from '../query.ts';
+import { columnNumber, type DatabaseContext, databaseSchedule, failedOutcome, isFailure } from '../query.ts';
 import { eq, ge, le, literal, minus, ne, quotedName, relationOid } from '../sql.ts';
 
 /** pg_stat_activity.state */
@@ -163,17 +156,13 @@ function connectionsBlock(row: DatabaseRow, blocked: DatabaseRow): Block {
   };
 }
 
-export function createConnectionsCollector({
-  budget,
-  database,
-  variants,
-}: QueryContext & { readonly budget: Budget }): Collector {
+export function createConnectionsCollector(context: DatabaseContext): Collector {
+  const { database, variants } = context;
   return {
     name: collectorNames.connections,
     title: 'Connections and locks (pg_stat_activity, pg_locks)',
     metrics: connectionMetrics,
-    failureReasons: databaseFailureReasons,
-    schedule: { kind: 'interval', everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000, budget },
+    ...databaseSchedule(context, { everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000 }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'connections and locks' };
       // Only the limit of the owner's role depends on the tables, which need not exist.

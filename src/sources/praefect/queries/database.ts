@@ -1,15 +1,12 @@
 /** The database itself, every 10 s: whether it responds, its versions, and whether Praefect can write to it. */
 
-import type { Clock } from '../../../lib/clock.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { Database, DatabaseRow } from '../database.ts';
-import type { DatabaseClock } from '../database-clock.ts';
-import { columnNumber, columnText, databaseFailureReasons, isFailure, type QueryContext } from '../query.ts';
+import { columnNumber, columnText, type DatabaseContext, databaseSchedule, isFailure } from '../query.ts';
 import { epochOf, eq, ne, relationOid } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import { knownMigrations } from './known-migrations.ts';
@@ -155,20 +152,9 @@ export function databaseBlock({ connection, migrations, ping, server, variant }:
   };
 }
 
-interface DatabaseCollectorOptions extends QueryContext {
-  readonly budget: Budget;
-  readonly clock: Clock;
-  readonly databaseClock: DatabaseClock;
-}
-
 /** A failed probe reports what it found before it failed, so `praefect_db_up` is always present. */
-export function createDatabaseCollector({
-  budget,
-  clock,
-  database,
-  databaseClock,
-  variants,
-}: DatabaseCollectorOptions): Collector<DatabaseSnapshot> {
+export function createDatabaseCollector(context: DatabaseContext): Collector<DatabaseSnapshot> {
+  const { clock, database, databaseClock, variants } = context;
   async function probe(signal: AbortSignal): Promise<{ found: DatabaseSnapshot; failure?: Failure }> {
     const limits = { signal, statementTimeoutMs: 3000 };
     const ping = await database.query(pingSql, { ...limits, purpose: 'the probe' });
@@ -213,15 +199,12 @@ export function createDatabaseCollector({
     name: collectorNames.database,
     title: "Praefect's database: availability, versions, and whether it is writable",
     metrics: databaseMetrics,
-    failureReasons: databaseFailureReasons,
-    schedule: {
-      kind: 'interval',
+    ...databaseSchedule(context, {
       everyMs: 10_000,
       timeoutMs: 5000,
       maxAgeMs: 30_000,
-      budget,
       priority: 'reserved',
-    },
+    }),
     async collect({ signal }) {
       const { found, failure } = await probe(signal);
       const block = databaseBlock(found);

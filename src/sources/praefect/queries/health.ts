@@ -1,23 +1,21 @@
 /** The heartbeats of Praefects and the health of storages, from node_status: the smallest query, every second. */
 
-import type { Clock } from '../../../lib/clock.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
-import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
+import { localTimeNote } from '../database-clock.ts';
 import { aliveWithinSeconds, type HealthView, healthOf, type NodeStatusRow } from '../health.ts';
 import {
   columnNumber,
   columnText,
-  databaseFailureReasons,
+  type DatabaseContext,
+  databaseSchedule,
   failedOutcome,
-  type QueryContext,
-  withVariant,
+  queryVariant,
 } from '../query.ts';
 import { epochOf, ge, isPresent, minus, secondsSince } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
@@ -218,10 +216,7 @@ export const healthMaxAgeMs = (everyMs: number): number => Math.max(10_000, 3 * 
 const noHeartbeats =
   'node_status is empty: no Praefect has ever written a heartbeat to this database, so that the health of storages is unknown. Check that Praefect uses this database (praefect.database.url), and that failover is enabled';
 
-interface HealthCollectorOptions extends QueryContext {
-  readonly budget: Budget;
-  readonly clock: Clock;
-  readonly databaseClock: DatabaseClock;
+interface HealthCollectorOptions extends DatabaseContext {
   readonly everyMs: number;
   /** Called with every new view. */
   readonly onHealth: (view: HealthView) => void;
@@ -237,20 +232,15 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
     name: collectorNames.health,
     title: 'Heartbeats of Praefects and health of storages (node_status)',
     metrics: healthMetrics,
-    failureReasons: databaseFailureReasons,
-    schedule: {
-      kind: 'interval',
+    ...databaseSchedule(options, {
       everyMs: options.everyMs,
       timeoutMs: 2000,
       maxAgeMs: healthMaxAgeMs(options.everyMs),
-      budget: options.budget,
       priority: 'reserved',
-    },
+    }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 1500, purpose: 'the health of storages' };
-      const read = await withVariant(options, signal, (variant) =>
-        options.database.query(healthSql(variant), limits),
-      );
+      const read = await queryVariant(options, limits, healthSql);
       if (!read.ok) return failedOutcome(read.failure);
       // Dated at the response: the view may count as one round trip younger than it is, never as older, so that no
       // storage reads as unhealthy before Praefect's own view has it so.

@@ -1,12 +1,11 @@
 /** The replication queue, every 10 s: the jobs by target storage and state, and the jobs that nothing will finish. */
 import { anyValue, counter, gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import { collectorNames } from '../collector-names.ts';
 import { type DatabaseClock, localTimeNote } from '../database-clock.ts';
-import { databaseFailureReasons, failedOutcome, type QueryContext, withVariant } from '../query.ts';
+import { type DatabaseContext, databaseSchedule, failedOutcome, withVariant } from '../query.ts';
 import type { KnownStorages } from './known-storages.ts';
 import { type JobState, jobStates, type QueueRows, readQueue } from './queue-rows.ts';
 
@@ -205,9 +204,7 @@ export function createRemovedCounter(): RemovedCounter {
   };
 }
 
-interface QueueCollectorOptions extends QueryContext {
-  readonly budget: Budget;
-  readonly databaseClock: DatabaseClock;
+interface QueueCollectorOptions extends DatabaseContext {
   readonly knownStorages: () => KnownStorages;
 }
 
@@ -217,14 +214,7 @@ export function createQueueCollector(options: QueueCollectorOptions): Collector<
     name: collectorNames.queue,
     title: 'Replication jobs (replication_queue, replication_queue_job_lock)',
     metrics: queueMetrics,
-    failureReasons: databaseFailureReasons,
-    schedule: {
-      kind: 'interval',
-      everyMs: 10_000,
-      timeoutMs: 10_000,
-      maxAgeMs: 60_000,
-      budget: options.budget,
-    },
+    ...databaseSchedule(options, { everyMs: 10_000, timeoutMs: 10_000, maxAgeMs: 60_000 }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 8000, purpose: 'the replication queue' };
       const read = await withVariant(options, signal, (variant) =>

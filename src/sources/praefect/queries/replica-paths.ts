@@ -10,7 +10,14 @@ import { createYielder, type Yielder } from '../../../lib/yielder.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { type QueryOptions, type QueryResult, type ReadTransaction, UnacceptableRows } from '../database.ts';
 import { createCopyReader } from '../mirror/copy-binary.ts';
-import { columnNumber, columnText, isFailure, type QueryContext, withVariant } from '../query.ts';
+import {
+  columnNumber,
+  columnText,
+  isFailure,
+  type QueryContext,
+  queryVariant,
+  withVariant,
+} from '../query.ts';
 import { eq, gt, isPresent, literal, minus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 
@@ -35,9 +42,7 @@ export async function replicasOf(
   const limits = { ...options, purpose: 'the replicas of one repository' };
   const variant = await context.variants.detect(options.signal);
   if (isFailure(variant)) return { ok: false, failure: variant };
-  const read = await withVariant(context, options.signal, (variant) =>
-    context.database.query(replicasSql(variant, path), limits),
-  );
+  const read = await queryVariant(context, limits, (variant) => replicasSql(variant, path));
   if (!read.ok) return read;
   const replicas = read.value.map((row) => ({
     virtualStorage: columnText(row['virtual_storage']),
@@ -66,9 +71,7 @@ export async function contactedStorages(
   options: QueryOptions,
 ): Promise<QueryResult<readonly string[]>> {
   const limits = { ...options, purpose: 'the names of the storages' };
-  const read = await withVariant(context, options.signal, (variant) =>
-    context.database.query(contactedSql(variant), limits),
-  );
+  const read = await queryVariant(context, limits, contactedSql);
   return read.ok ? { ...read, value: read.value.map((row) => columnText(row['storage'])) } : read;
 }
 

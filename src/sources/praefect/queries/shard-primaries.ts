@@ -6,10 +6,8 @@
  * in use: node_status has heartbeats from the last day for the virtual storage (the `local` elector writes neither
  * table), and no repository of it has a primary of its own (`per_repository` assigns one to each).
  */
-import type { Clock } from '../../../lib/clock.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
 import { type Block, emptyBlock, samplesOf } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
@@ -18,11 +16,10 @@ import type { HealthView } from '../health.ts';
 import {
   columnNumber,
   columnText,
-  databaseFailureReasons,
+  type DatabaseContext,
+  databaseSchedule,
   failedOutcome,
-  missingTable,
-  type QueryContext,
-  withVariant,
+  queryVariant,
 } from '../query.ts';
 import { epochOf, eq, isPresent } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
@@ -103,10 +100,7 @@ function shardPrimariesBlock(
   return { families: [primary, readOnly, elected].map((samples) => samples.family()) };
 }
 
-interface ShardPrimariesCollectorOptions extends QueryContext {
-  readonly budget: Budget;
-  readonly clock: Clock;
-  readonly databaseClock: DatabaseClock;
+interface ShardPrimariesCollectorOptions extends DatabaseContext {
   /** The newest health, or undefined while it is unknown. */
   readonly health: () => HealthView | undefined;
 }
@@ -119,20 +113,11 @@ export function createShardPrimariesCollector(options: ShardPrimariesCollectorOp
     name: collectorNames.shardPrimaries,
     title: 'Primaries of virtual storages with the legacy elector (shard_primaries)',
     metrics: shardMetrics,
-    failureReasons: databaseFailureReasons,
-    schedule: {
-      kind: 'interval',
-      everyMs: 10_000,
-      timeoutMs: 10_000,
-      maxAgeMs: 60_000,
-      budget: options.budget,
-    },
+    ...databaseSchedule(options, { everyMs: 10_000, timeoutMs: 10_000, maxAgeMs: 60_000 }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'primaries of virtual storages' };
-      const read = await withVariant<readonly DatabaseRow[] | undefined>(options, signal, async (variant) =>
-        variant.tables.has('shard_primaries')
-          ? options.database.query(shardPrimariesSql(variant), limits)
-          : missingTable,
+      const read = await queryVariant(options, limits, (variant) =>
+        variant.tables.has('shard_primaries') ? shardPrimariesSql(variant) : undefined,
       );
       if (!read.ok) return failedOutcome(read.failure);
       if (read.value === undefined) return { kind: 'empty', why: 'this schema has no table shard_primaries' };
@@ -140,13 +125,8 @@ export function createShardPrimariesCollector(options: ShardPrimariesCollectorOp
       if (read.value.length === 0) return { kind: 'data', block: emptyBlock };
 
       if (elector === undefined || clock.monotonic() - elector.readAt >= detectElectorEveryMs) {
-        const found = await withVariant<readonly DatabaseRow[] | undefined>(
-          options,
-          signal,
-          async (variant) =>
-            variant.repositories.primary
-              ? options.database.query(perRepositorySql(variant), limits)
-              : missingTable,
+        const found = await queryVariant(options, limits, (variant) =>
+          variant.repositories.primary ? perRepositorySql(variant) : undefined,
         );
         if (!found.ok) return failedOutcome(found.failure);
         const perRepository = new Set((found.value ?? []).map((row) => columnText(row['virtual_storage'])));

@@ -1,16 +1,15 @@
 /** Praefect's own tables, every minute: rows, dead rows, size on disk; and the distance to transaction id wraparound. */
 import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import {
   columnNumber,
-  databaseFailureReasons,
+  type DatabaseContext,
+  databaseSchedule,
   failedOutcome,
-  type QueryContext,
-  withVariant,
+  queryVariant,
 } from '../query.ts';
 import { praefectTables } from '../relations.ts';
 import { eq, minus, nameArray } from '../sql.ts';
@@ -89,24 +88,15 @@ function tablesBlock(rows: readonly DatabaseRow[], wraparound: DatabaseRow): Blo
   return { families: [live.family(), dead.family(), size.family(), left] };
 }
 
-export function createTablesCollector(context: QueryContext & { readonly budget: Budget }): Collector {
+export function createTablesCollector(context: DatabaseContext): Collector {
   return {
     name: collectorNames.tables,
     title: "Size and maintenance of Praefect's tables (pg_stat_user_tables)",
     metrics: tableMetrics,
-    failureReasons: databaseFailureReasons,
-    schedule: {
-      kind: 'interval',
-      everyMs: 60_000,
-      timeoutMs: 5000,
-      maxAgeMs: 300_000,
-      budget: context.budget,
-    },
+    ...databaseSchedule(context, { everyMs: 60_000, timeoutMs: 5000, maxAgeMs: 300_000 }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: "the size of Praefect's tables" };
-      const read = await withVariant(context, signal, (variant) =>
-        context.database.query(tablesSql(variant), limits),
-      );
+      const read = await queryVariant(context, limits, tablesSql);
       if (!read.ok) return failedOutcome(read.failure);
       const wraparound = await context.database.query(wraparoundSql, limits);
       if (!wraparound.ok) return failedOutcome(wraparound.failure);

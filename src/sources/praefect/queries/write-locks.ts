@@ -1,17 +1,15 @@
 /** Locks on repository references, which Praefect holds in the database during a write. Every 15 s. */
 import { gauge } from '../../../metrics/metric.ts';
 import { type Block, samplesOf } from '../../../metrics/samples.ts';
-import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import {
   columnNumber,
-  databaseFailureReasons,
+  type DatabaseContext,
+  databaseSchedule,
   failedOutcome,
-  missingTable,
-  type QueryContext,
-  withVariant,
+  queryVariant,
 } from '../query.ts';
 import { ge, le, plus } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
@@ -41,25 +39,16 @@ function writeLocksBlock(row: DatabaseRow): Block {
   return { families: [samples.family()] };
 }
 
-export function createWriteLocksCollector(context: QueryContext & { readonly budget: Budget }): Collector {
+export function createWriteLocksCollector(context: DatabaseContext): Collector {
   return {
     name: collectorNames.writeLocks,
     title: 'Locks of writes in progress (repository_reference_write_locks)',
     metrics: [writeLocks],
-    failureReasons: databaseFailureReasons,
-    schedule: {
-      kind: 'interval',
-      everyMs: 15_000,
-      timeoutMs: 5000,
-      maxAgeMs: 60_000,
-      budget: context.budget,
-    },
+    ...databaseSchedule(context, { everyMs: 15_000, timeoutMs: 5000, maxAgeMs: 60_000 }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 4000, purpose: 'the locks of writes' };
-      const read = await withVariant<readonly DatabaseRow[] | undefined>(context, signal, async (variant) =>
-        variant.tables.has('repository_reference_write_locks')
-          ? context.database.query(writeLocksSql(variant), limits)
-          : missingTable,
+      const read = await queryVariant(context, limits, (variant) =>
+        variant.tables.has('repository_reference_write_locks') ? writeLocksSql(variant) : undefined,
       );
       if (!read.ok) return failedOutcome(read.failure);
       const row = read.value?.[0];
