@@ -18,7 +18,7 @@ import {
   type WatchedResource,
 } from '../sources/kubernetes/store.ts';
 import type { HealthSnapshot } from '../sources/praefect/view.ts';
-import { type PraefectInputSources, praefectFacts, unparsed, valueOr } from './praefect-inputs.ts';
+import { knownConfig, type PraefectInputSources, praefectFacts, valueOr } from './praefect-inputs.ts';
 import type { Sources } from './sources.ts';
 
 /** What is undefined is unknown to the checks. */
@@ -159,7 +159,7 @@ async function podConfigs(
   const { configs, failures } = await configsOfPods(pods, 'gitaly', componentOf, configMaps, signal);
   const byPod = new Map(
     configs.flatMap(({ config, pods: mounting }) => {
-      const parsed = parsedConfig(config.text, configName(config));
+      const parsed = knownConfig(parseGitalyConfig(config.text, configName(config)));
       return mounting.map((pod) => [pod.uid, parsed] as const);
     }),
   );
@@ -171,13 +171,6 @@ async function podConfigs(
       failures[0];
     return byPod.get(uid) ?? (failure === undefined ? noConfig : unknown(failure.message));
   };
-}
-
-function parsedConfig(text: string, name: string): Known<GitalyConfig> {
-  const parsed = parseGitalyConfig(text, name);
-  if (parsed.ok && parsed.value.incomplete !== undefined) return unknown(parsed.value.incomplete);
-  if (parsed.ok) return known(parsed.value);
-  return unparsed(name, parsed.problems);
 }
 
 /** Gitalys on virtual machines whose configuration file or cgroups are known. */
@@ -200,7 +193,7 @@ async function serversOfMachines(
   for (const { identity, facts } of here) if (identity.pod === '') add(identity, { cgroup: known(facts) });
   const { texts } = (await configFiles?.read(signal)) ?? { texts: [] };
   for (const { name, text, identities } of texts)
-    for (const identity of identities) add(identity, { config: parsedConfig(text, name) });
+    for (const identity of identities) add(identity, { config: knownConfig(parseGitalyConfig(text, name)) });
   return [...machines.values()];
 }
 

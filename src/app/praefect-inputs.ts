@@ -1,8 +1,8 @@
 /** What the checks of Praefect read: its configuration, its connections, its schema. */
 import type { Parameters } from '../config/postgres/keywords.ts';
 import { parsePraefectConfig } from '../config/praefect/praefect-config.ts';
-import { problemText, type SettingProblem } from '../config/problem.ts';
-import { type Known, known, notApplicable, present, type Unknown, unknown, whole } from '../lib/known.ts';
+import { type Checked, firstProblemText } from '../config/problem.ts';
+import { type Known, known, mapKnown, notApplicable, present, unknown, whole } from '../lib/known.ts';
 import type { PraefectConnection, PraefectFacts } from '../rules/checks/inputs.ts';
 import { configName, configsOfPods } from '../sources/kubernetes/directory/config-maps.ts';
 import type { Pod } from '../sources/kubernetes/objects/types.ts';
@@ -34,9 +34,12 @@ export interface PraefectInputSources {
 
 export const valueOr = <T>(fact: Known<readonly T[]>): readonly T[] => ('unknown' in fact ? [] : fact.value);
 
-export function unparsed(name: string, [first, ...others]: readonly SettingProblem[]): Unknown {
-  const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
-  return unknown(first === undefined ? `${name} cannot be parsed` : `${problemText(first)}${more}`);
+/** A configuration file or ConfigMap as the checks use it: all of it, or none. */
+export function knownConfig<T extends { readonly incomplete: string | undefined }>(
+  parsed: Checked<T>,
+): Known<T> {
+  if (!parsed.ok) return unknown(firstProblemText(parsed.problems));
+  return parsed.value.incomplete === undefined ? known(parsed.value) : unknown(parsed.value.incomplete);
 }
 
 export async function praefectFacts(
@@ -57,7 +60,6 @@ export async function praefectFacts(
       praefect === undefined
         ? unknown("Praefect's database is not configured (praefect.database.url)")
         : present(praefect.postgresqlVersion, "Praefect's database has not responded yet"),
-    gitlabVersion: unknown('no Praefect image shows the version'),
     schemaReleases: schemaReleasesOf(praefect),
     instances: present(praefect?.instances, 'the live Praefects are unknown'),
   });
@@ -103,12 +105,10 @@ async function connectionsOf(
   return [...own, ...read, ...unread, ...unseen];
 }
 
-function connectionIn(text: string, name: string): Known<PraefectConnection> {
-  const parsed = parsePraefectConfig(text, name);
-  if (parsed.ok && parsed.value.incomplete !== undefined) return unknown(parsed.value.incomplete);
-  if (parsed.ok) return known(connectionOf(name, parsed.value.database));
-  return unparsed(name, parsed.problems);
-}
+const connectionIn = (text: string, name: string): Known<PraefectConnection> =>
+  mapKnown(knownConfig(parsePraefectConfig(text, name)), ({ database }) =>
+    known(connectionOf(name, database)),
+  );
 
 const connectionOf = (configuration: string, database: Parameters | undefined): PraefectConnection => ({
   configuration,

@@ -48,6 +48,10 @@ export const problemAt = (origin: Origin, message: string): SettingProblem => ({
 export const problemText = (problem: SettingProblem): string =>
   problem.where === undefined ? problem.message : `${problem.where}: ${problem.message}`;
 
+/** The first problem, and how many more there are. */
+export const firstProblemText = ([first, ...others]: readonly SettingProblem[]): string =>
+  `${first === undefined ? 'it cannot be parsed' : problemText(first)}${others.length > 0 ? ` (and ${others.length} more)` : ''}`;
+
 /** A found value as messages quote it: on one line, truncated when long. Never call it with a secret. */
 export function quotedValue(found: string): string {
   const text = JSON.stringify(found);

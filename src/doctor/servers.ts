@@ -1,7 +1,7 @@
 /** The servers whose metrics are scraped, and the configurations of Gitaly: whether they can be read and parsed. */
 
 import { parseGitalyConfig } from '../config/gitaly/gitaly-config.ts';
-import { problemText } from '../config/problem.ts';
+import { firstProblemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ReadText } from '../lib/files.ts';
 import { fixText } from '../rules/finding.ts';
@@ -137,13 +137,11 @@ export async function configFindings(
         return config.value.incomplete === undefined
           ? passed(configCheck, `${name}, of ${identities.map(identityText).join(', ')}`)
           : notPassed(configCheck, 'unknown', config.value.incomplete, [], name);
-      const [first] = problems;
-      const more = problems.length - 1;
       return notPassed(
         configCheck,
         // An entry that is wrong has no effect in Gitaly; the rest is used.
         config.ok ? 'warn' : 'fail',
-        `${first === undefined ? 'it cannot be parsed' : problemText(first)}${more > 0 ? ` (and ${more} more)` : ''}`,
+        firstProblemText(problems),
         [fixText('Correct it, or use the file that Gitaly itself reads.')],
         name,
       );

@@ -131,11 +131,7 @@ async function run(settings: Settings, io: CommandIo, options: DoctorFlags): Pro
     import('../../doctor/report.ts'),
   ]);
   const timeout = options.timeout ?? (history === undefined ? 30_000 : 300_000);
-  const late = new AbortController();
-  const done = new AbortController();
-  void systemClock.sleep(timeout, done.signal).then(() => {
-    if (!done.signal.aborted) late.abort();
-  });
+  const late = AbortSignal.timeout(timeout);
   const { kubernetes } = settings;
   const report = await runDoctor(
     {
@@ -150,8 +146,8 @@ async function run(settings: Settings, io: CommandIo, options: DoctorFlags): Pro
       prometheus: history,
       isSelected: (id) => (only === undefined || only.includes(id)) && skip?.includes(id) !== true,
     },
-    AbortSignal.any([io.signal, late.signal]),
-  ).finally(() => done.abort());
+    AbortSignal.any([io.signal, late]),
+  );
   if (io.signal.aborted) {
     io.stderr.write('gitaly-exporter: doctor was interrupted\n');
     return 2;
@@ -165,5 +161,5 @@ async function run(settings: Settings, io: CommandIo, options: DoctorFlags): Pro
         }),
   );
   if (report.findings.length === 0) return 2;
-  return late.signal.aborted ? 1 : exitCodeOf(report);
+  return late.aborted ? 1 : exitCodeOf(report);
 }

@@ -48,8 +48,6 @@ export interface PraefectFacts {
   readonly connections: readonly Known<PraefectConnection>[];
   /** PostgreSQL's server_version. */
   readonly postgresqlVersion: Known<string>;
-  /** The GitLab version that Praefect runs, where no pod's image shows it. */
-  readonly gitlabVersion: Known<string>;
   /** The GitLab versions whose Praefect has the schema of this database. */
   readonly schemaReleases: Known<SchemaReleases>;
   /** Live Praefects, for those that are not pods. */

@@ -96,7 +96,6 @@ const noVersion = (postgresql: string, schemaReleases: PraefectFacts['schemaRele
     inputs(() => ({ praefectPods: known([]) })),
     praefect({
       postgresqlVersion: known(postgresql),
-      gitlabVersion: unknown("no image of a Praefect pod shows GitLab's version"),
       schemaReleases,
     }),
   );

@@ -530,12 +530,7 @@ describe('a check is unknown, with the reason', () => {
       praefectTag('v23.0.0'),
       'this build does not know the minimum version for GitLab 23',
     ],
-    [
-      'postgresql_version',
-      'pods are forbidden, and a version from elsewhere may be of another',
-      both(noPods, praefect({ gitlabVersion: known('18.10.0') })),
-      forbidden.unknown,
-    ],
+    ['postgresql_version', 'pods are forbidden', noPods, forbidden.unknown],
     [
       'three_praefects',
       'StatefulSets are forbidden',
@@ -583,6 +578,7 @@ describe('checks do not apply', () => {
       'concurrency_limits',
       'volume_free_space',
       'praefect_sslmode',
+      'postgresql_version',
     ]);
     expect(findingsOf(onMachines, 'concurrency_limits').map(({ labels }) => labels)).toEqual([
       { namespace: '', pod: '', node: 'gitaly-1', workload: '' },

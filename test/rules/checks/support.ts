@@ -104,7 +104,6 @@ export function captured(variant: Variant): CheckInputs {
         }),
       ],
       postgresqlVersion: known('16.10 (Debian 16.10-1.pgdg13+1)'),
-      gitlabVersion: notApplicable('the image shows it'),
       schemaReleases: unknown('not read'),
       instances: notApplicable('the StatefulSet shows it'),
     }),

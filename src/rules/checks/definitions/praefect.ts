@@ -1,7 +1,7 @@
 /** Praefect: its database connection, the database's version, and the number of instances. */
 
 import { isLocalDatabase } from '../../../config/database-connection.ts';
-import { isUnknown, type Known, known, mapKnown, type Unknown, unknown, whole } from '../../../lib/known.ts';
+import { isUnknown, type Known, known, type Unknown, unknown, whole } from '../../../lib/known.ts';
 import { mainContainer } from '../../../sources/kubernetes/gitaly-objects.ts';
 import type { Pod } from '../../../sources/kubernetes/objects/types.ts';
 import {
@@ -89,7 +89,7 @@ export const praefectChecks: readonly Check[] = [
     run: (inputs) =>
       once(inputs, (facts) =>
         judge(facts.postgresqlVersion, (server) =>
-          supported(server, gitlabVersion(inputs, facts), facts.schemaReleases),
+          supported(server, gitlabVersion(inputs), facts.schemaReleases),
         ),
       ),
   },
@@ -159,17 +159,13 @@ const hasNoPods = (pods: Known<readonly Pod[]>): boolean =>
   isUnknown(pods) ? pods.notApplicable === true : pods.value.length === 0 && pods.incomplete === undefined;
 
 /** By the pods' images; of several versions (a rollout) the newest, which all of them are about to run. */
-function gitlabVersion(inputs: CheckInputs, facts: PraefectFacts): Known<Version> {
+function gitlabVersion(inputs: CheckInputs): Known<Version> {
   const praefectPods = whole(inputs.praefectPods);
   if (isUnknown(praefectPods) && praefectPods.notApplicable !== true) return praefectPods;
   const [newest] = (isUnknown(praefectPods) ? [] : praefectPods.value)
     .flatMap((pod) => imageVersion(mainContainer(pod)?.image ?? '') ?? [])
     .sort((a, b) => (isVersionAtLeast(a, b) ? -1 : 1));
-  if (newest !== undefined) return known(newest);
-  return mapKnown(facts.gitlabVersion, (text) => {
-    const parsed = parseVersion(text);
-    return parsed === undefined ? unknown(`${JSON.stringify(text)} is not a GitLab version`) : known(parsed);
-  });
+  return newest === undefined ? unknown("no image of a Praefect pod shows GitLab's version") : known(newest);
 }
 
 function supported(server: string, gitlab: Known<Version>, schema: Known<SchemaReleases>): CheckVerdict {
