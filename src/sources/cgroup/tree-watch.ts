@@ -11,7 +11,6 @@ import { createSerialQueue } from '../../lib/serial-queue.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Finder, FoundTrees } from './discovery/finder.ts';
 import type { OomKill, OomTracker } from './oom/record.ts';
-import type { GitalyTree } from './tree.ts';
 
 export interface TreeWatchOptions {
   readonly finder: Finder;
@@ -25,21 +24,13 @@ export interface TreeWatchOptions {
   readonly log: Log;
 }
 
-/** Result of the newest scan. Without trees when it failed. */
-export interface TreeState {
+/** Result of the newest scan; empty when it failed. */
+export interface TreeState
+  extends Pick<FoundTrees, 'trees' | 'failures' | 'missing' | 'notes' | 'isPartial'> {
   /** Monotonic; undefined before the first scan. */
   readonly scannedAt: number | undefined;
-  readonly trees: readonly GitalyTree[];
   /** Why there are no trees. */
   readonly failure: Failure | undefined;
-  /** What could not be read; the trees are those that could. */
-  readonly failures: readonly Failure[];
-  /** What is unknown and why, one line each. */
-  readonly missing: readonly string[];
-  /** What is excluded on purpose, one line each. */
-  readonly notes: readonly string[];
-  /** A Gitaly may exist that was not found. */
-  readonly isPartial: boolean;
 }
 
 export interface TreeWatch {

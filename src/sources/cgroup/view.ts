@@ -1,25 +1,18 @@
 /** The typed view of Gitaly's cgroups, for the page, problems and checks: what is known now, as plain data. */
-import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import type { GitSweep, NearLimitBucket } from './buckets/sweep.ts';
 import type { CgroupLimit } from './files/reading.ts';
 import type { DisappearedGitaly, Throttling } from './history.ts';
-import type { Level } from './level-metrics.ts';
 import type { GitalyRead, LevelRead } from './levels/read.ts';
 import type { OomKill, OomTotals } from './oom/record.ts';
 import { knownLayout, type Layout } from './tree.ts';
 import type { TreeState } from './tree-watch.ts';
 
-/** What could not be read, and what is older than /metrics would still show, is undefined or left out. */
-export interface CgroupView {
-  /** Why this host's cgroups cannot be scanned; undefined when they can. */
-  readonly failure: Failure | undefined;
-  /** What a scan that succeeded could not read. */
-  readonly failures: readonly Failure[];
-  /** What is unknown about all Gitalys and why, with the fix: one sentence each. */
-  readonly missing: readonly string[];
-  /** What is excluded on purpose: one sentence each. */
-  readonly notes: readonly string[];
+/**
+ * What could not be read, and what is older than /metrics would still show, is undefined or left out. `failure`: why
+ * this host's cgroups cannot be scanned.
+ */
+export interface CgroupView extends Pick<TreeState, 'failure' | 'failures' | 'missing' | 'notes'> {
   /** By namespace, pod and node. */
   readonly gitalys: readonly CgroupGitalyView[];
   /** Of the last hour, the newest first. */
@@ -41,10 +34,7 @@ export interface CgroupGitalyView {
   readonly oom: Omit<OomTotals, 'identity'> | undefined;
 }
 
-export interface LevelView {
-  readonly level: Level;
-  /** Of the level `container`. */
-  readonly container: string | undefined;
+export interface LevelView extends Pick<LevelRead, 'level' | 'container' | 'readErrors'> {
   /** Bytes of memory. */
   readonly usage: number | undefined;
   readonly anon: number | undefined;
@@ -53,8 +43,6 @@ export interface LevelView {
   readonly cpuLimit: CgroupLimit | undefined;
   /** By this level's own CPU limit, over the window that the source was created with. */
   readonly throttling: Throttling | undefined;
-  /** Files that could not be read, as `memory.stat (permission)`. */
-  readonly readErrors: readonly string[];
 }
 
 export interface BucketsView {

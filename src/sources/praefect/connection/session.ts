@@ -94,20 +94,18 @@ export function createSession(
     });
   }
 
-  /** Why no statement may be sent. */
-  function refusal({ signal }: StatementLimits): DatabaseFault | undefined {
-    if (lost !== undefined) return lost;
-    return signal.aborted
-      ? { reason: 'timeout', found: 'the deadline passed before the query was sent' }
-      : undefined;
-  }
-
-  /** Waits within the limits for a statement that was just sent; gives the session up when they are over. */
-  async function settle<T>(
-    work: Promise<T>,
+  /** Sends a statement and waits for it within the limits; gives the session up when they are over. */
+  async function send<T>(
     sql: string,
-    { signal, statementTimeoutMs }: StatementLimits,
+    { bounds, signal, statementTimeoutMs }: StatementLimits,
+    defaultBounds: ResponseBounds,
+    run: () => Promise<T>,
   ): Promise<DatabaseResult<T>> {
+    if (lost !== undefined) return faulty(lost);
+    if (signal.aborted)
+      return faulty({ reason: 'timeout', found: 'the deadline passed before the query was sent' });
+    stream.expect(bounds ?? defaultBounds);
+    const work = run();
     const started = clock.monotonic();
     roundTrips += 1;
     const deadline = createDeadline(clock, statementTimeoutMs + graceMs, signal);
@@ -139,16 +137,8 @@ export function createSession(
 
   return {
     facts,
-    async rows(sql, limits) {
-      const refused = refusal(limits);
-      if (refused !== undefined) return faulty(refused);
-      stream.expect(limits.bounds ?? rowsBounds);
-      return settle(client.query<DatabaseRow>(sql).then(lastRows), sql, limits);
-    },
+    rows: (sql, limits) => send(sql, limits, rowsBounds, () => client.query<DatabaseRow>(sql).then(lastRows)),
     async copy(sql, limits, onChunk) {
-      const refused = refusal(limits);
-      if (refused !== undefined) return faulty(refused);
-      stream.expect(limits.bounds ?? copyBounds);
       let thrown: { readonly error: unknown } | undefined;
       async function readAll(): Promise<void> {
         for await (const chunk of client.query(copyTo(sql))) {
@@ -162,7 +152,7 @@ export function createSession(
           }
         }
       }
-      const result = await settle(readAll(), sql, limits);
+      const result = await send(sql, limits, copyBounds, readAll);
       if (thrown !== undefined) throw thrown.error;
       return result;
     },
