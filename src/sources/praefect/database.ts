@@ -12,13 +12,19 @@ export type QueryResult<T> =
 /** A row: int2, int4, float4 and float8 as numbers, booleans as booleans, everything else as PostgreSQL's text. */
 export type DatabaseRow = Readonly<Record<string, unknown>>;
 
+/** What the response to one statement may consist of. */
+export interface ResponseBounds {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
 export interface QueryOptions {
   /** Aborting it cancels the query on the server and closes the connection; the next query opens a new one. */
   readonly signal: AbortSignal;
   /** statement_timeout: a whole number of milliseconds over 0. In a transaction it holds for each statement. */
   readonly statementTimeoutMs: number;
   /** Of the response to each statement; by default 100,000 rows and 16 MiB, for `copy` 20 million and 2 GiB. */
-  readonly bounds?: { readonly rows: number; readonly bytes: number };
+  readonly bounds?: ResponseBounds;
   /** What the query reads, as a noun for failure messages and pg_stat_activity: `the replication queue`. */
   readonly purpose?: string;
 }

@@ -2,7 +2,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import { type Identity, identityKey } from '../../identity.ts';
 import { currentMoment, type Moment, msSince, wallTimeOf } from '../moment.ts';
-import { type OomLevel, type OomTotals, oomLevels } from './record.ts';
+import { type OomKill, type OomLevel, type OomTotals, oomLevels } from './record.ts';
 
 interface OomTotalsRecord {
   /** The trees that exist now, by key. What a tree had moves with it to another name. */
@@ -12,12 +12,7 @@ interface OomTotalsRecord {
   list(isKnown: (tree: string) => boolean): readonly OomTotals[];
 }
 
-interface CountedKill {
-  readonly level: OomLevel;
-  readonly processes: number;
-  readonly events: number;
-  readonly bucket: number | undefined;
-}
+type CountedKill = Pick<OomKill, 'level' | 'processes' | 'events' | 'bucket'>;
 
 interface Sums {
   readonly identity: Identity;

@@ -1,4 +1,5 @@
 /** The rights that the settings need, one by one: deploy/kubernetes grants them, and doctor tests each. */
+import type { Settings } from '../../../config/sections/index.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { kubeResources, type Resource, resourcePath } from '../watch/resources.ts';
 import { notServedText } from '../watch/watch-end.ts';
@@ -21,12 +22,7 @@ export interface Right {
   readonly for: string;
 }
 
-export interface RightsSettings {
-  readonly role: 'all' | 'cluster' | 'agent';
-  readonly namespace: readonly string[] | undefined;
-  readonly scrape: boolean;
-  readonly volumeStats: boolean;
-}
+export type RightsSettings = Pick<Settings['kubernetes'], 'role' | 'namespace' | 'scrape' | 'volumeStats'>;
 
 /** No object has this name: a GET of it returns 404 with the right and 403 without it. */
 export const absentName = 'gitaly-exporter-doctor-no-such-object';

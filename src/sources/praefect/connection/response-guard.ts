@@ -3,13 +3,8 @@
  * message of any declared length (900 MB for one row), and the rows of a result until memory is full.
  */
 import { bytesText } from '../../../lib/format.ts';
+import type { ResponseBounds } from '../database.ts';
 import type { DatabaseFault } from './fault.ts';
-
-/** What the response to one statement may consist of. */
-export interface ResponseBounds {
-  readonly rows: number;
-  readonly bytes: number;
-}
 
 /** Until the first statement: authentication, parameters, the server's version. */
 export const loginBounds: ResponseBounds = { rows: 10, bytes: 256 * 1024 };

@@ -6,10 +6,10 @@ import { createDeadline, untilAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { durationText } from '../../../lib/format.ts';
 import type { Secret } from '../../../lib/secret.ts';
-import type { ConnectionFacts, DatabaseRow } from '../database.ts';
+import type { ConnectionFacts, DatabaseRow, QueryOptions, ResponseBounds } from '../database.ts';
 import { type FaultContext, faultOf, type RunningStatement } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
-import { copyBounds, type ResponseBounds, rowsBounds } from './response-guard.ts';
+import { copyBounds, rowsBounds } from './response-guard.ts';
 import { type BackendKey, cancelBackend, type DriverStream } from './transport.ts';
 
 /** statement_timeout ends a statement on the server; the exporter gives up this much later. */
@@ -17,12 +17,7 @@ const graceMs = 1000;
 const cancelTimeoutMs = 1000;
 const closeTimeoutMs = 500;
 
-interface StatementLimits {
-  readonly signal: AbortSignal;
-  readonly statementTimeoutMs: number;
-  /** Of the response; by default those of rows that are kept, and of streamed rows for `copy`. */
-  readonly bounds?: ResponseBounds;
-}
+type StatementLimits = Omit<QueryOptions, 'purpose'>;
 
 export interface Session {
   readonly facts: ConnectionFacts;

@@ -13,6 +13,7 @@ import type { DatabaseConnection } from '../../../config/database-connection.ts'
 import { createDeadline, unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
+import type { ResponseBounds } from '../database.ts';
 import {
   type DatabaseFault,
   type DatabaseResult,
@@ -21,7 +22,7 @@ import {
   succeeded,
   systemFault,
 } from './fault.ts';
-import { createResponseGuard, type ResponseBounds } from './response-guard.ts';
+import { createResponseGuard } from './response-guard.ts';
 import { type Encryption, tlsOptions } from './tls.ts';
 
 export interface Transport {
