@@ -94,7 +94,6 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       expression: total(queued()),
       steps: ['green', [1, 'blue']],
       absent: notReported,
-      sparkline: true,
       width: 8,
     }),
     stat({
@@ -105,7 +104,6 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       expression: total(packDrops()),
       steps: ['green', [dropRateThreshold(thresholds), 'orange']],
       absent: notReported,
-      sparkline: true,
       width: 8,
     }),
     stat({
@@ -116,7 +114,6 @@ const overviewRow = ({ thresholds }: DashboardSettings): DashboardRow => ({
       expression: total(maxBy(server, serverGauge(packObjectsQueued))),
       steps: ['green', [1, 'blue']],
       absent: notReported,
-      sparkline: true,
       width: 8,
     }),
     stat({

@@ -278,8 +278,6 @@ interface StatDefinition extends PanelDefinition {
    * `absent`.
    */
   readonly enabledBy?: Vector;
-  /** Its expression is evaluated over the whole range, which costs as much as a chart. */
-  readonly sparkline?: boolean;
 }
 
 /** The value shown when an expression returns nothing. No metric here has this value otherwise. */
@@ -298,7 +296,6 @@ export function stat(definition: StatDefinition): SizedPanel {
     absent = { text: 'MISSING', color: 'red' },
     enabledBy,
     expression,
-    sparkline = false,
     steps,
     unit,
     words = {},
@@ -322,10 +319,9 @@ export function stat(definition: StatDefinition): SizedPanel {
     .thresholds(stepsConfig(steps))
     .colorMode(BigValueColorMode.Background)
     .textMode(BigValueTextMode.Value)
-    .graphMode(sparkline ? BigValueGraphMode.Area : BigValueGraphMode.None)
+    .graphMode(BigValueGraphMode.None)
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false));
-  const target = sparkline ? rangeTarget(query, 0) : instantTarget(query, 0);
-  return sized(builder, { ...definition, noValue: absent.text }, heights.stat, [target]);
+  return sized(builder, { ...definition, noValue: absent.text }, heights.stat, [instantTarget(query, 0)]);
 }
 
 /** A function of the values that an expression has anywhere in the chosen time; the same at each step of a range. */

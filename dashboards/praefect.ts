@@ -111,7 +111,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 'short',
       expression: total(unavailable()),
       steps: ['green', [1, 'red']],
-      sparkline: true,
       width: 8,
     }),
     stat({
@@ -121,7 +120,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 'short',
       expression: total(maxBy(virtualStorageLabels, praefectGauge(repositoriesLost))),
       steps: ['green', [1, 'red']],
-      sparkline: true,
       width: 8,
     }),
     stat({
@@ -146,7 +144,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 'short',
       expression: total(subtract(1, maxBy(storageLabels, praefectGauge(storageHealthy)))),
       steps: ['green', [1, 'red']],
-      sparkline: true,
       width: 8,
     }),
     stat({

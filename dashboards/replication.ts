@@ -83,7 +83,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 'short',
       expression: depth(),
       steps: ['green', [1, 'blue']],
-      sparkline: true,
       width: 8,
     }),
     stat({
@@ -115,7 +114,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
         maxBy([...storageLabels, 'state'], praefectGauge(replicas, { state: oneOf('outdated', 'missing') })),
       ),
       steps: ['green', [1, 'orange']],
-      sparkline: true,
       width: 8,
     }),
     stat({
@@ -125,7 +123,6 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 'short',
       expression: total(maxBy(storageLabels, praefectGauge(replicasStuck))),
       steps: ['green', [1, 'red']],
-      sparkline: true,
       width: 8,
     }),
     stat({

@@ -24,6 +24,7 @@ import {
 } from '../src/monitoring/promql/index.ts';
 import {
   bucketCpuTop,
+  bucketLimit,
   bucketMemoryTop,
   bucketOomKillsRecording,
   bucketThrottledTop,
@@ -38,7 +39,6 @@ import {
 } from '../src/sources/cgroup/level-metrics.ts';
 import {
   bucketCount,
-  bucketMemoryLimit,
   bucketReadErrors,
   bucketsActive,
   bucketsNearLimit,
@@ -169,7 +169,6 @@ function overviewRow({ thresholds }: MonitoringSettings): DashboardRow {
         steps: ['green', [1, 'red']],
         absent: { text: 'not configured', color: 'blue' },
         enabledBy: collectorEnabledFor('gitaly_metrics', 'kubernetes'),
-        sparkline: true,
         width: 8,
       }),
       stat({
@@ -475,7 +474,7 @@ const bucketRow = (): DashboardRow => ({
       ],
       values: [
         { title: 'Buckets', expression: maxBy(server, serverGauge(bucketCount)), unit: 'short' },
-        { title: 'Limit', expression: maxBy(server, serverGauge(bucketMemoryLimit)), unit: 'bytes' },
+        { title: 'Limit', expression: recordedOfServer(bucketLimit), unit: 'bytes' },
         { title: 'Active', expression: maxBy(server, serverGauge(bucketsActive)), unit: 'short' },
         {
           title: 'Near limit',

@@ -19,6 +19,8 @@ export interface StackProgram {
   readonly missing: string;
   /** Responds with 2xx when it is ready. */
   readonly readyPath: string;
+  /** Path of the page to open. */
+  readonly page: string;
   start(context: StartContext): Promise<{
     readonly args: readonly string[];
     readonly env?: Readonly<Record<string, string>>;
@@ -42,6 +44,7 @@ export const stackPrograms: readonly StackProgram[] = [
     commands: ['alertmanager', 'prometheus-alertmanager'],
     defaultPort: 9093,
     readyPath: '/-/ready',
+    page: '/',
     missing:
       'apt install prometheus-alertmanager, brew install alertmanager, or https://prometheus.io/download/: without it alerts fire in Prometheus only',
     start: async ({ addresses, folder }) => ({
@@ -60,6 +63,7 @@ export const stackPrograms: readonly StackProgram[] = [
     commands: ['prometheus'],
     defaultPort: 9090,
     readyPath: '/-/ready',
+    page: '/',
     missing:
       'apt install prometheus, brew install prometheus, or https://prometheus.io/download/ (2.42 or later)',
     start: async ({ addresses, folder }) => ({
@@ -76,6 +80,8 @@ export const stackPrograms: readonly StackProgram[] = [
     commands: ['grafana', 'grafana-server'],
     defaultPort: 3000,
     readyPath: '/api/health',
+    // A new demo fills little of the six hours that the overview shows by itself.
+    page: '/?from=now-15m&to=now',
     missing:
       'https://grafana.com/grafana/download (10.4 or later): unpack it and put its bin folder on the PATH',
     async start({ file, addresses, folder, exists }) {

@@ -76,7 +76,9 @@ export async function startStack({ url, env, log, signal }: StackOptions): Promi
     return {
       lines: found.map(({ program, file }) => [
         program.title,
-        file === undefined ? `not installed: ${program.missing}` : `http://${addresses[program.name]}/`,
+        file === undefined
+          ? `not installed: ${program.missing}`
+          : `http://${addresses[program.name]}${program.page}`,
       ]),
       stop,
     };

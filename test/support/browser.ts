@@ -56,7 +56,7 @@ async function attach(url: string): Promise<Tab> {
     const { id, method, params, result } = JSON.parse(String(data));
     if (id !== undefined) pending.get(id)?.(result ?? {});
     if (method === 'Page.loadEventFired') loads += 1;
-    if (method === 'Log.entryAdded') errors.push(params.entry.text);
+    if (method === 'Log.entryAdded' && params.entry.level === 'error') errors.push(params.entry.text);
     if (method === 'Runtime.exceptionThrown') errors.push(params.exceptionDetails.text);
   });
   const call = (method: string, params: object = {}): Promise<Record<string, unknown>> =>

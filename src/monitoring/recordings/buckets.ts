@@ -5,6 +5,7 @@
 import {
   bucketCpuThrottled,
   bucketCpuUsage,
+  bucketMemoryLimit,
   bucketMemoryUsage,
   bucketOomKills,
 } from '../../sources/cgroup/metrics.ts';
@@ -44,6 +45,11 @@ export const bucketThrottledTop = recording('gitaly:bucket_cpu_throttled:top', b
   },
 ]);
 
+/** The limit of one bucket: Gitaly sets the same for all. */
+export const bucketLimit = recording('gitaly:bucket_memory_limit:max', serverLabels, () => [
+  { expression: maxBy(serverLabels, select(bucketMemoryLimit)) },
+]);
+
 /** OOM-killed processes since the exporter started, of the buckets that had any. */
 export const bucketOomKillsRecording = recording('gitaly:bucket_oom_kills:max', bucketLabels, () => [
   { expression: above(maxBy(bucketLabels, counterValue(select(bucketOomKills))), 0) },
@@ -53,5 +59,6 @@ export const bucketRecordings = [
   bucketMemoryTop,
   bucketCpuTop,
   bucketThrottledTop,
+  bucketLimit,
   bucketOomKillsRecording,
 ] as const;

@@ -115,6 +115,7 @@ export const shownInIncidents: Readonly<Record<string, Shown>> = {
   rollout: [...replaced, ...failover, 'annotation: Rollouts', 'overview: Maintenance windows [State]'],
   'image-pull-fails': [...notReady, ['servers: Containers waiting to start [Containers]', '== 1']],
   'drain-blocked': [...notReady, ['servers: Nodes [Scheduling]', '== 1']],
+  'pod-pending': [...notReady, ...failover, ['servers: Ongoing rotations [Unavailable for]', '> 60']],
   'oom-bucket': [
     ['servers: OOM kills of Git [OOM kills of Git]', '> 0'],
     ['servers: OOM kills by bucket [Killed]', '> 0'],
