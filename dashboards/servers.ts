@@ -24,7 +24,6 @@ import {
 } from '../src/monitoring/promql/index.ts';
 import {
   bucketCpuTop,
-  bucketLimit,
   bucketMemoryTop,
   bucketOomKillsRecording,
   bucketThrottledTop,
@@ -465,8 +464,7 @@ const bucketRow = (): DashboardRow => ({
     table({
       id: 35,
       title: 'Buckets by server',
-      description:
-        'Limit: of one bucket. Near limit: anonymous memory over 80%. Unread: nothing is known of these buckets.',
+      description: 'Near limit: anonymous memory over 80%. Unread: nothing is known of these buckets.',
       unit: 'none',
       labels: [
         { label: 'pod', title: 'Pod' },
@@ -474,7 +472,6 @@ const bucketRow = (): DashboardRow => ({
       ],
       values: [
         { title: 'Buckets', expression: maxBy(server, serverGauge(bucketCount)), unit: 'short' },
-        { title: 'Limit', expression: recordedOfServer(bucketLimit), unit: 'bytes' },
         { title: 'Active', expression: maxBy(server, serverGauge(bucketsActive)), unit: 'short' },
         {
           title: 'Near limit',

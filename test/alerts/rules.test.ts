@@ -146,7 +146,6 @@ describe('recording rules', () => {
     'gitaly:bucket_memory_usage:top',
     'gitaly:bucket_cpu_usage:top',
     'gitaly:bucket_cpu_throttled:top',
-    'gitaly:bucket_memory_limit:max',
     'gitaly_exporter:clock_skew:seconds',
     'praefect:repositories_read_only:max',
     'praefect:repositories_lost:max',

@@ -5,11 +5,19 @@
 import {
   bucketCpuThrottled,
   bucketCpuUsage,
-  bucketMemoryLimit,
   bucketMemoryUsage,
   bucketOomKills,
 } from '../../sources/cgroup/metrics.ts';
-import { above, counterValue, maxBy, rate, select, topKBy } from '../promql/index.ts';
+import {
+  above,
+  counterValue,
+  maxBy,
+  rate,
+  select,
+  type TargetLabel,
+  topKBy,
+  type Vector,
+} from '../promql/index.ts';
 import { rateWindow, recording } from '../recording.ts';
 import { serverLabels } from './gitaly.ts';
 
@@ -18,47 +26,36 @@ export const busiestBuckets = 10;
 
 const bucketLabels = [...serverLabels, 'bucket'] as const;
 
+/**
+ * Ranks before it removes which exporter reported a value, because that costs as much for each series: where two
+ * exporters report the same Gitaly, fewer buckets are left.
+ */
+const busiest = (of: Vector<(typeof bucketLabels)[number] | TargetLabel>) =>
+  maxBy(bucketLabels, topKBy(serverLabels, busiestBuckets, of));
+
 /** Memory of the buckets that use most, page cache included. */
 export const bucketMemoryTop = recording('gitaly:bucket_memory_usage:top', bucketLabels, () => [
-  { expression: topKBy(serverLabels, busiestBuckets, maxBy(bucketLabels, select(bucketMemoryUsage))) },
+  { expression: busiest(select(bucketMemoryUsage)) },
 ]);
 
 /** Cores of the buckets that use most. */
 export const bucketCpuTop = recording('gitaly:bucket_cpu_usage:top', bucketLabels, (thresholds) => [
-  {
-    expression: topKBy(
-      serverLabels,
-      busiestBuckets,
-      maxBy(bucketLabels, rate(select(bucketCpuUsage), rateWindow(thresholds))),
-    ),
-  },
+  { expression: busiest(rate(select(bucketCpuUsage), rateWindow(thresholds))) },
 ]);
 
 /** Seconds per second for which their CPU limit throttled the buckets, of those that it throttled most. */
 export const bucketThrottledTop = recording('gitaly:bucket_cpu_throttled:top', bucketLabels, (thresholds) => [
-  {
-    expression: topKBy(
-      serverLabels,
-      busiestBuckets,
-      above(maxBy(bucketLabels, rate(select(bucketCpuThrottled), rateWindow(thresholds))), 0),
-    ),
-  },
-]);
-
-/** The limit of one bucket: Gitaly sets the same for all. */
-export const bucketLimit = recording('gitaly:bucket_memory_limit:max', serverLabels, () => [
-  { expression: maxBy(serverLabels, select(bucketMemoryLimit)) },
+  { expression: busiest(above(rate(select(bucketCpuThrottled), rateWindow(thresholds)), 0)) },
 ]);
 
 /** OOM-killed processes since the exporter started, of the buckets that had any. */
 export const bucketOomKillsRecording = recording('gitaly:bucket_oom_kills:max', bucketLabels, () => [
-  { expression: above(maxBy(bucketLabels, counterValue(select(bucketOomKills))), 0) },
+  { expression: maxBy(bucketLabels, above(counterValue(select(bucketOomKills)), 0)) },
 ]);
 
 export const bucketRecordings = [
   bucketMemoryTop,
   bucketCpuTop,
   bucketThrottledTop,
-  bucketLimit,
   bucketOomKillsRecording,
 ] as const;
