@@ -35,7 +35,7 @@ const findings = `(() => {
       ),
     );
     return [
-      ...[...panel.querySelectorAll('h2')].filter(isCut).map(() => 'title is cut'),
+      ...([...panel.querySelectorAll('h2, h2 *')].some(isCut) ? ['title is cut'] : []),
       ...cells.map((cell) => 'cell is cut: ' + cell.innerText),
       ...(grid && isCut(grid) ? ['table is wider than its panel'] : []),
       ...(/No data/.test(panel.innerText) ? ['no data'] : []),

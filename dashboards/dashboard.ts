@@ -10,6 +10,7 @@ import {
   RowBuilder,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import { virtualStorageLabels } from '../src/monitoring/labels.ts';
+import { overviewDashboard } from '../src/monitoring/links.ts';
 import { above, like, maxBy, multiply, notLike, oneOf, type Vector } from '../src/monitoring/promql/index.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
 import { lastOom } from '../src/sources/cgroup/metrics.ts';
@@ -52,6 +53,8 @@ export interface Dashboard {
 const columns = 24;
 /** On every dashboard, for the menu that links them. */
 const tag = 'gitaly-exporter';
+/** The title of the link to the overview with all variables at "All". */
+const withoutSelection = 'Overview of all clusters';
 /**
  * Grafana 10.4 writes 39, and newer versions migrate from it. The SDK writes a later one, although nothing here needs
  * it.
@@ -84,6 +87,11 @@ export function buildDashboard(
         .asDropdown(true)
         .includeVars(true)
         .keepTime(true),
+      new DashboardLinkBuilder(withoutSelection)
+        .type(DashboardLinkType.Link)
+        .icon('dashboard')
+        .url(`/d/${overviewDashboard.uid}`)
+        .keepTime(true),
       ...(runbookUrl === undefined
         ? []
         : [
@@ -112,8 +120,11 @@ export function buildDashboard(
   const built = {
     ...dashboard,
     schemaVersion,
-    // The SDK puts every link into a menu that Grafana has from 12.3 on; without a placement it is at the top.
-    links: dashboard.links?.map(({ placement: _, ...link }) => link),
+    // The SDK puts every link into the menu that Grafana has from 12.3 on; without a placement it is at the top. One has
+    // to be in the menu, or Grafana 12.3 does not show it, and the switches of the annotations are in it.
+    links: dashboard.links?.map(({ placement, ...link }) =>
+      link.title === withoutSelection ? { ...link, placement } : link,
+    ),
   };
   return {
     name,
@@ -216,6 +227,6 @@ const annotation = ({ color, drawn, expression, name, text, title }: AnnotationD
     .step('60s')
     .titleFormat(title)
     .textFormat(text)
-    // Grafana from 12.3 on; its switches would take a line of the first screen.
+    // In Grafana from 12.3 on: the switches would take a line of the first screen.
     .placement(AnnotationQueryPlacement.InControlsMenu)
     .build();

@@ -268,6 +268,7 @@ export function overview(settings: DashboardSettings): Dashboard {
                   0: { text: 'DOWN', color: 'red' },
                   1: { text: 'up', color: 'green' },
                 },
+                width: 85,
               },
               {
                 title: 'Praefects alive',
@@ -280,6 +281,7 @@ export function overview(settings: DashboardSettings): Dashboard {
                 ),
                 unit: 'percentunit',
                 decimals: 0,
+                width: 125,
                 steps: ['red', [thresholds.quorumRatio.value, 'orange'], [1, 'green']],
               },
               {
@@ -321,7 +323,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               },
             ],
             sort: { by: 'Storages unhealthy', descending: true },
-            noValue: 'no exporter selected',
+            noValue: 'no exporter',
             width: 24,
             height: 5,
           }),
@@ -715,7 +717,7 @@ const exporterRow = (): DashboardRow => ({
           steps: ['green', [1, 'orange']],
         },
       ],
-      noValue: 'no exporter selected',
+      noValue: 'no exporter',
       width: 24,
       height: 7,
     }),

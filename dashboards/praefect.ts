@@ -217,7 +217,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       },
       words: { 0: { text: 'lost', color: 'red' }, 1: { text: 'holds', color: 'blue' } },
       noValue: 'no Praefect database is configured',
-      width: 6,
+      width: 5,
       height: 6,
     }),
     timeseries({
@@ -233,7 +233,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       ],
       threshold: thresholds.heartbeatStale.value,
       noValue: 'no Praefect has written a heartbeat',
-      width: 6,
+      width: 7,
       height: 6,
     }),
     table({
@@ -517,7 +517,7 @@ const databaseRow = (): DashboardRow => ({
       title: 'Tables',
       description: 'Dead rows far above live ones mean that VACUUM does not keep up.',
       unit: 'none',
-      labels: [{ label: 'table', title: 'Table', width: 234 }],
+      labels: [{ label: 'table', title: 'Table', width: 228 }],
       values: [
         {
           title: 'Size',

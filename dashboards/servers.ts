@@ -793,13 +793,14 @@ const kubernetesDetailRow = (): DashboardRow => ({
           expression: maxBy(['node'], serverGauge(nodeReady)),
           unit: 'none',
           words: { 0: { text: 'not Ready', color: 'red' }, 1: { text: 'Ready', color: 'green' } },
-          width: 85,
+          width: 80,
         },
         {
           title: 'Scheduling',
           expression: maxBy(['node'], serverGauge(nodeUnschedulable)),
           unit: 'none',
           words: { 0: 'enabled', 1: { text: 'cordoned', color: 'orange' } },
+          width: 96,
         },
         {
           title: 'Pressure',

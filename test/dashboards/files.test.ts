@@ -1,10 +1,12 @@
 /** The dashboards as files: provisioning and ConfigMaps with the folder, and the settings that the JSON depends on. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { parse, parseAllDocuments } from 'yaml';
 import { dashboardFiles } from '../../dashboards/files.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { defaultMonitoringSettings } from '../../src/monitoring/settings.ts';
-import type { DashboardJson } from './support.ts';
+import { type DashboardJson, generated, type Panel, panelsOf } from './support.ts';
 
 const all = dashboards({
   ...defaultMonitoringSettings,
@@ -57,4 +59,22 @@ test('every dashboard has the configured tags in addition to its own, and select
       current: { value: 'prometheus-production' },
     });
   }
+});
+
+test('docs/dashboards.md has the size and the number of queries of each dashboard', () => {
+  const documented = readFileSync(join(import.meta.dirname, '../../docs/dashboards.md'), 'utf8');
+  const rows = [...documented.matchAll(/^\| [^|]+ \| (\d+) KB \| (\d+)(?:, (\d+)[^|]*)? \|/gm)];
+  const expected = generated().map(({ dashboard, json }) => {
+    const queries = (panels: readonly Panel[]) => panels.flatMap(({ targets = [] }) => targets).length;
+    return {
+      bytes: Buffer.byteLength(json),
+      all: queries(panelsOf(dashboard)),
+      atFirst: queries(dashboard.panels),
+    };
+  });
+  expect(rows.map(([, , queries, atFirst = queries]) => [Number(queries), Number(atFirst)])).toEqual(
+    expected.map((each) => [each.all, each.atFirst]),
+  );
+  for (const [index, [, size]] of rows.entries())
+    expect(Math.abs(Number(size) / (expected[index]!.bytes / 1000) - 1)).toBeLessThan(0.05);
 });

@@ -81,12 +81,14 @@ export interface DashboardJson {
       readonly name: string;
       readonly expr: string;
       readonly useValueForTime: boolean;
+      readonly placement?: string;
     }[];
   };
   readonly links: readonly {
     readonly type: string;
     readonly includeVars: boolean;
     readonly keepTime: boolean;
+    readonly placement?: string;
   }[];
 }
 
