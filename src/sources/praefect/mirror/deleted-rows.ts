@@ -1,7 +1,7 @@
 /**
- * Finds deleted rows, which leave nothing to read: counts and sums per range of keys first, then row by row in the
- * ranges that differ. The mirror has no row too few (changed rows were read before), so a range with the same count
- * is the same range.
+ * Finds deleted rows, which leave nothing to read: those of deleted repositories first, then counts and sums per range of
+ * keys, and row by row in the ranges that differ. The mirror has no row too few (changed rows were read before), so a
+ * range with the same count is the same range.
  */
 import type { Yielder } from '../../../lib/yielder.ts';
 import type { ReadTransaction } from '../database.ts';
@@ -32,8 +32,35 @@ export interface DeletedRowsSearch {
   ) => Promise<void>;
 }
 
-export async function removeDeletedRows(search: DeletedRowsSearch): Promise<void> {
-  const { transaction, mirror, statements, schema, kind, now, yielder } = search;
+/** With more deleted repositories than this, the whole table is searched. */
+const maxKeys = 10_000;
+
+/**
+ * Removes what was deleted together with repositories, as its foreign keys do: by their keys, which an index finds, and not
+ * by a scan of the largest table.
+ */
+export async function removeWithRepositories(
+  search: DeletedRowsSearch,
+  repositories: readonly ReplicaRef[],
+): Promise<void> {
+  const { mirror, statements, kind } = search;
+  if (repositories.length === 0 || repositories.length > maxKeys) return;
+  const condition = statements.ofKeys(
+    repositories.map(
+      ({ table: { keys }, row }) => (BigInt(keys.high(row)) << 32n) | BigInt(keys.low(row) >>> 0),
+    ),
+  );
+  if (condition === undefined) return;
+  await removeMissing(search, condition, async (visit) => {
+    for (const { table, row } of repositories)
+      for (let column = 0; column < table.columns.length; column++)
+        if (mirror.holds(kind, table, row, column)) visit({ table, row, column });
+  });
+}
+
+/** Returns what it removed. */
+export async function removeDeletedRows(search: DeletedRowsSearch): Promise<readonly ReplicaRef[]> {
+  const { transaction, mirror, statements, schema, kind, yielder } = search;
   const ranges = schema.keyedBy === 'id' ? rangesOfIds(mirror) : rangesOfHashes;
   // The mirror's checksum of each range, until only those that differ from the database's are left.
   const differing = new Map<number, TableChecksum>();
@@ -51,22 +78,33 @@ export async function removeDeletedRows(search: DeletedRowsSearch): Promise<void
     if (own !== undefined && !checksumsDiffer(own, actual)) differing.delete(range);
     else differing.set(range, actual);
   }
-  if (differing.size === 0) return;
+  if (differing.size === 0) return [];
+  return removeMissing(search, statements.inRanges([...differing.keys()], ranges.bits), (visit) =>
+    eachHeldRow(mirror, kind, yielder, (replica) => {
+      if (differing.has(ranges.of(replica.table, replica.row))) visit(replica);
+    }),
+  );
+}
 
+/** Reads the rows of a condition, and removes those of the mirror (`eachHeld`) that are not among them. */
+async function removeMissing(
+  { mirror, kind, now, readRows }: DeletedRowsSearch,
+  condition: string,
+  eachHeld: (visit: (replica: ReplicaRef) => void) => Promise<void>,
+): Promise<readonly ReplicaRef[]> {
   const existing = new Map<ReplicaTable, Set<number>>();
   const cellOf = (row: number, column: number): number => row * 65_536 + column;
-  const condition = statements.inRanges([...differing.keys()], ranges.bits);
-  await search.readRows(kind, condition, ({ table, row, column }) => {
+  await readRows(kind, condition, ({ table, row, column }) => {
     const cells = existing.get(table) ?? new Set();
     existing.set(table, cells.add(cellOf(row, column)));
   });
   const deleted: ReplicaRef[] = [];
-  await eachHeldRow(mirror, kind, yielder, (replica) => {
+  await eachHeld((replica) => {
     const { table, row, column } = replica;
-    if (!differing.has(ranges.of(table, row))) return;
     if (!existing.get(table)?.has(cellOf(row, column))) deleted.push(replica);
   });
   for (const { table, row, column } of deleted) mirror.remove(kind, table, row, column, now);
+  return deleted;
 }
 
 /** Calls back for every row of the database table that the mirror holds. */

@@ -23,8 +23,14 @@ export interface KeyIndex {
   reserve(count: number): void;
 }
 
-/** @param onGrow called with the new capacity before a row beyond the old one is returned; may throw, then nothing grows */
-export function createKeyIndex(onGrow: (capacity: number) => void): KeyIndex {
+/**
+ * @param onGrow called with the new capacity before a row beyond the old one is returned; may throw, then nothing grows
+ * @param onRow called with each row before it is used for the first time
+ */
+export function createKeyIndex(
+  onGrow: (capacity: number) => void,
+  onRow: (row: number) => void = () => undefined,
+): KeyIndex {
   let capacity = 0;
   let highs = new Int32Array(0);
   let lows = new Int32Array(0);
@@ -93,6 +99,7 @@ export function createKeyIndex(onGrow: (capacity: number) => void): KeyIndex {
       if (row === undefined) {
         if (limit === capacity) grow(Math.max(64, Math.ceil(capacity * 1.5)));
         row = limit++;
+        onRow(row);
       }
       highs[row] = high;
       lows[row] = low;

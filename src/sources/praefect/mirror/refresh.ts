@@ -6,14 +6,8 @@ import type { Yielder } from '../../../lib/yielder.ts';
 import { type ReadTransaction, UnacceptableRows } from '../database.ts';
 import { epochOf, eq, literal } from '../sql.ts';
 import { type CopyTuple, createCopyReader } from './copy-binary.ts';
-import { removeDeletedRows } from './deleted-rows.ts';
-import {
-  checksumsDiffer,
-  type Mirror,
-  type MirroredTable,
-  mirroredTables,
-  type TableChecksum,
-} from './mirror.ts';
+import { removeDeletedRows, removeWithRepositories } from './deleted-rows.ts';
+import { type Mirror, type MirroredTable, mirroredTables, type TableChecksum } from './mirror.ts';
 import { changedSince, type MirrorSchema, type MirrorStatements } from './statements.ts';
 import type { ReplicaRef } from './table.ts';
 
@@ -101,16 +95,24 @@ export async function refreshMirror(
   };
 
   if (!isContinuous) await reserveRows(transaction, mirror, statements);
+  let deletedRepositories: readonly ReplicaRef[] = [];
   for (const kind of kinds) {
     await readRows(kind, isContinuous && previous ? changedSince(previous.horizon) : undefined);
-    const held = mirror.checksum(kind);
-    const differs =
-      verifySums || !isContinuous
-        ? checksumsDiffer(await readChecksum(transaction, statements, kind), held)
-        : (await readCount(transaction, statements, kind)) !== held.rows;
-    if (differs) {
-      await removeDeletedRows({ transaction, mirror, statements, schema, kind, now, yielder, readRows });
-    }
+    const actual = await (verifySums || !isContinuous ? readChecksum : readCount)(
+      transaction,
+      statements,
+      kind,
+    );
+    const differs = (): boolean => {
+      const held = mirror.checksum(kind);
+      return actual.rows !== held.rows || (actual.sum !== undefined && actual.sum !== held.sum);
+    };
+    if (!differs()) continue;
+    const search = { transaction, mirror, statements, schema, kind, now, yielder, readRows };
+    if (kind !== 'repositories') await removeWithRepositories(search, deletedRepositories);
+    if (!differs()) continue;
+    const removed = await removeDeletedRows(search);
+    if (kind === 'repositories') deletedRepositories = removed;
   }
   const readJobs = async (sql: string): Promise<ReplicaRef[] | undefined> =>
     queueReadable ? readJobReplicas(transaction, mirror, sql, yielder) : undefined;
@@ -180,9 +182,9 @@ async function readCount(
   transaction: ReadTransaction,
   statements: MirrorStatements,
   kind: MirroredTable,
-): Promise<number> {
+): Promise<{ readonly rows: number; readonly sum?: undefined }> {
   const [row] = await transaction.rows(statements.count(kind));
-  return Number(row?.['rows']);
+  return { rows: Number(row?.['rows']) };
 }
 
 /** Before a load: without this, arrays would be copied repeatedly while they grow. */

@@ -66,6 +66,8 @@ export interface MirrorStatements {
   ranges(table: MirroredTable, bits: number): string;
   /** A condition for `rows`: keys in these ranges. */
   inRanges(ranges: readonly number[], bits: number): string;
+  /** The same for these keys; undefined where no index has them. */
+  ofKeys(keys: readonly bigint[]): string | undefined;
   /** Key, virtual storage and target storage of live delete_replica jobs. */
   readonly deletions: string;
   /** The same for live jobs that bring a replica up to date. */
@@ -132,6 +134,10 @@ export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
             )
             .join(' OR ')
         : `(${key} ${shiftRight} ${bits}) ${eq} ANY ('{${ranges.join(',')}}'::pg_catalog.int8[])`,
+    ofKeys: (keys) =>
+      schema.keyedBy === 'id'
+        ? `repository_id ${eq} ANY ('{${keys.join(',')}}'::pg_catalog.int8[])`
+        : undefined,
     // The conditions repeat those of the partial indexes of 13.10 and later, so that PostgreSQL uses them.
     deletions: jobs(
       `(state ${ne} ALL ${states('completed', 'dead', 'cancelled')}) AND ((job ${jsonText} 'change') ${eq} 'delete_replica')`,

@@ -55,7 +55,7 @@ export interface ReplicaTable {
   /** Marks a row whose layout must be recomputed. */
   markDirty(row: number): void;
   /** The rows marked since the last call; the caller recomputes each. */
-  takeDirty(): number[];
+  takeDirty(): Iterable<number>;
   /**
    * Recomputes the row's layout and lag, and frees a row that has no data left. Returns the columns between which its
    * primary moved; never with `countMoves` false, when the previous state is not comparable.
@@ -76,6 +76,9 @@ export interface ReplicaRef {
 
 const none = -1;
 
+/** A load marks every row: as a list these would be 8 MB for a million, which the garbage collector moves. */
+const maxDirtyList = 65_536;
+
 /** Praefect's largest clusters have some dozens. */
 const maxColumns = 1000;
 
@@ -89,10 +92,11 @@ export function createReplicaTable(virtualStorage: number, memory: MirrorMemory)
   let lastPrimaries = new Uint16Array(0); // the last one that was not null
   let layoutIds = new Int32Array(0); // id + 1
   let dirtyFlags = new Uint8Array(0);
-  let dirty: number[] = [];
+  /** Undefined: more rows than a list is worth, which `dirtyFlags` has. */
+  let dirty: number[] | undefined = [];
   let cells = new Uint8Array(16);
 
-  const keys = createKeyIndex((capacity) => {
+  const growTo = (capacity: number): void => {
     memory.grow((capacity - repository.length) * (columns.length + cellsPerRow));
     repository = grown(repository, capacity);
     generations = grown(generations, capacity);
@@ -101,12 +105,16 @@ export function createReplicaTable(virtualStorage: number, memory: MirrorMemory)
     layoutIds = grown(layoutIds, capacity);
     dirtyFlags = grown(dirtyFlags, capacity);
     for (const column of columns) {
-      const from = column.generations.length;
-      column.generations = grown(column.generations, capacity).fill(none, from);
+      column.generations = grown(column.generations, capacity);
       column.flags = grown(column.flags, capacity);
       if (column.behindSince.length > 0) growLag(column, capacity);
       if (column.verifiedAt.length > 0) column.verifiedAt = grown(column.verifiedAt, capacity);
     }
+  };
+
+  // Row by row: filling the arrays of a million rows would block the event loop for 10 ms.
+  const keys = createKeyIndex(growTo, (row) => {
+    for (const column of columns) column.generations[row] = none;
   });
 
   const growLag = (column: StorageColumn, capacity: number): void => {
@@ -117,8 +125,13 @@ export function createReplicaTable(virtualStorage: number, memory: MirrorMemory)
   const markDirty = (row: number): void => {
     if (dirtyFlags[row] === 1) return;
     dirtyFlags[row] = 1;
-    dirty.push(row);
+    dirty?.push(row);
+    if (dirty !== undefined && dirty.length > maxDirtyList) dirty = undefined;
   };
+
+  function* flaggedRows(): Generator<number> {
+    for (let row = 0; row < keys.limit(); row++) if (dirtyFlags[row] === 1) yield row;
+  }
 
   const columnAt = (index: number): StorageColumn => columns[index] as StorageColumn;
 
@@ -133,7 +146,7 @@ export function createReplicaTable(virtualStorage: number, memory: MirrorMemory)
     columns.push({
       storage,
       configured: false,
-      generations: new Int32Array(capacity).fill(none),
+      generations: new Int32Array(capacity).fill(none, 0, keys.limit()),
       flags: new Uint8Array(capacity),
       behindSince: new Uint32Array(0),
       movedAt: new Uint32Array(0),
@@ -177,7 +190,7 @@ export function createReplicaTable(virtualStorage: number, memory: MirrorMemory)
     hasRepository: (row) => repository[row] !== 0,
     markDirty,
     takeDirty() {
-      const taken = dirty;
+      const taken = dirty ?? flaggedRows();
       dirty = [];
       return taken;
     },

@@ -287,6 +287,31 @@ test('the counters find deleted rows; sums of keys are compared at a load, and t
   expect(valuesOf(await run(), 'replicas')).toMatchObject({ 'default/gitaly-2 current': 3 });
 });
 
+test('the replicas of deleted repositories are found by their keys, without another scan', async () => {
+  await open('19.0');
+  await fourRepositories();
+  const { run, setHealth, statements } = createMirrorCollector(reader, { clock });
+  setHealth(health());
+  await run();
+  const scansOfRanges = (): readonly string[] =>
+    statements
+      .filter((sql) => sql.includes(' AS range'))
+      .map((sql) => /FROM \S+\.(\w+)/.exec(sql)?.[1] ?? sql);
+  statements.length = 0;
+  await client.query(`DELETE FROM repositories WHERE relative_path IN ('r1', 'r3')`);
+  expect(valuesOf(await run(), 'replicas')).toMatchObject({ 'default/gitaly-2 current': 2 });
+  expect(scansOfRanges()).toEqual(['repositories']);
+  statements.length = 0;
+  // Of another repository, a replica alone.
+  await client.query(`
+    DELETE FROM repositories WHERE relative_path = 'r2';
+    DELETE FROM storage_repositories WHERE relative_path = 'r4' AND storage = 'gitaly-2'`);
+  const block = await run();
+  expect(valuesOf(block, 'replicas')).toMatchObject({ 'default/gitaly-1 current': 1 });
+  expect(valuesOf(block, 'replicas')).not.toHaveProperty('default/gitaly-2 current');
+  expect(scansOfRanges()).toEqual(['repositories', 'storage_repositories']);
+});
+
 describe('the sql elector of 13.x', () => {
   test('a new primary in shard_primaries is a failover of the virtual storage at elected_at', async () => {
     await open('13.5');
