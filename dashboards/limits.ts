@@ -295,7 +295,7 @@ const packObjectsRow = (): DashboardRow => ({
       queries: [{ expression: sumBy(['reason'], packDrops()), legend: '{{reason}}' }],
       draw: 'stacked',
       noValue: 'GitLab 15.6 and later, with gitaly.target',
-      width: 6,
+      width: 12,
     }),
     timeseries({
       id: 12,
@@ -307,7 +307,7 @@ const packObjectsRow = (): DashboardRow => ({
         { expression: total(maxBy(server, serverGauge(packObjectsQueued))), legend: 'queued' },
       ],
       noValue: 'GitLab 15.6 and later, with gitaly.target',
-      width: 6,
+      width: 12,
     }),
     heatmap({
       id: 16,
@@ -319,7 +319,7 @@ const packObjectsRow = (): DashboardRow => ({
         maxBy([...server, 'le'], increase(serverBuckets(packObjectsWait), rateRange)),
       ),
       noValue: 'GitLab 15.6 and later, with gitaly.target',
-      width: 6,
+      width: 12,
     }),
     timeseries({
       id: 14,
@@ -336,7 +336,7 @@ const packObjectsRow = (): DashboardRow => ({
         },
       ],
       noValue: 'no adaptive limit is configured, or none was cut',
-      width: 6,
+      width: 12,
     }),
   ],
 });

@@ -665,7 +665,7 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
   panels: [
     timeseries({
       id: 71,
-      title: 'Duration of the last rotation by phase',
+      title: 'Last rotation by phase',
       description: `From the deletion of a pod until it is Ready, its repositories are unavailable. It should take less than ${thresholds.rotationSlow.value} s.`,
       unit: 's',
       queries: [
@@ -677,7 +677,6 @@ const rotationRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
           legend: '{{pod}} {{phase}}',
         },
       ],
-      draw: 'stacked',
       legend: 'table',
       noValue: `no rotation seen, or ${needsKubernetes}`,
       width: 8,

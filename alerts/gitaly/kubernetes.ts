@@ -71,7 +71,7 @@ function rotationSlow(thresholds: AlertThresholds): Alert {
     expression: and(above(took, slow.value), happenedWithin(thresholds, ended, rotationWindow.value), {
       on: podLabels,
     }),
-    panel: { dashboard: serversDashboard, title: 'Duration of the last rotation by phase' },
+    panel: { dashboard: serversDashboard, title: 'Last rotation by phase' },
     firesWhen: `within the last ${durationInWords(rotationWindow.value)} the rotation of a Gitaly pod, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
     summary: ({ label, value }) => `The rotation of Gitaly pod ${label('pod')} took ${value('duration')}`,
     description: ({ list, same }) =>

@@ -43,7 +43,7 @@ const oomKilled: Shown = [
 
 const replaced: Shown = [
   'overview: Events [Count]',
-  'servers: Duration of the last rotation by phase [{{pod}} {{phase}}]',
+  'servers: Last rotation by phase [{{pod}} {{phase}}]',
   'servers: Rotations by cause [Last one]',
   'servers: Rotations by cause [Rotations]',
 ];
