@@ -23,7 +23,7 @@ export async function startCollection(
     host: processHost(system, silentLog, systemClock),
     events: createEventLog(systemClock),
     thresholds: defaultThresholds,
-    build: { version: '', revision: '', nodeVersion: process.version },
+    version: '',
     extraFamilies: [],
   });
   collection.runner.start();

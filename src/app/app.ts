@@ -73,7 +73,7 @@ export function createApp(options: AppOptions): App {
       host,
       events,
       thresholds: judgment.thresholds,
-      build: { version, revision: '', nodeVersion: process.version },
+      version,
       extraFamilies: [...options.extraFamilies, reloadFamilies],
       previous,
     });

@@ -13,7 +13,7 @@ import type { Collector } from '../scheduler/collector.ts';
 import { eventFamilies } from '../scheduler/event-log.ts';
 import { createRunner, type Runner } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-block.ts';
-import { type BuildInfo, databaseTimeFamilies } from '../scheduler/self-metrics.ts';
+import { databaseTimeFamilies } from '../scheduler/self-metrics.ts';
 import { createGitalyCollector, gitalyCollectorNames } from '../sources/gitaly/collector.ts';
 import { createDropTracker } from '../sources/gitaly/drops.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
@@ -43,7 +43,8 @@ import {
 import { type Configuration, createSources, type KubernetesAccess, type Sources } from './sources.ts';
 
 export interface CollectionOptions extends Configuration, CollectorContext {
-  readonly build: BuildInfo;
+  /** Of the package. */
+  readonly version: string;
   /** Families of the server and of the reload, for the exporter's own block. */
   readonly extraFamilies: readonly ExtraFamilies[];
   /** The one that this one replaces at a reload. */
@@ -86,7 +87,7 @@ export function createCollection(options: CollectionOptions): Collection {
     maintenance === undefined ? disabledPart(maintenanceCollectorNames) : enabledPart(maintenance.collectors),
   ];
   const runner = createRunner({
-    build: options.build,
+    version: options.version,
     clock: host.clock,
     log: host.log,
     prepare,

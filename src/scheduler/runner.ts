@@ -15,7 +15,7 @@ import type { Collector } from './collector.ts';
 import { createLauncher, graceMs } from './launcher.ts';
 import { nextStart, nextStartAt } from './schedule.ts';
 import { createSelfBlock, type ExtraFamilies } from './self-block.ts';
-import { type BuildInfo, selfMetrics } from './self-metrics.ts';
+import { selfMetrics } from './self-metrics.ts';
 import { createChanges } from './state-changes.ts';
 import type { CollectorStatus } from './status.ts';
 import {
@@ -37,7 +37,8 @@ export interface RunnerOptions {
   readonly collectors: readonly Collector[];
   /** Names of collectors that are known but do not run: `collector_enabled` 0. */
   readonly disabled?: readonly string[];
-  readonly build: BuildInfo;
+  /** Of the running program: gitaly_exporter_build_info. */
+  readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
   /** Families that other modules add to the exporter's own block. */
@@ -112,7 +113,7 @@ export function createRunner(options: RunnerOptions): Runner {
     onSnapshot: (block) => void prepare(block),
   });
   const selfBlock = createSelfBlock({
-    build: options.build,
+    version: options.version,
     disabled: options.disabled ?? [],
     extraFamilies: options.extraFamilies ?? [],
     log,

@@ -3,14 +3,14 @@
 import { describeThrown, stackOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Block, Family } from '../metrics/samples.ts';
-import { type BuildInfo, buildFamilies, collectorFamilies } from './self-metrics.ts';
+import { buildFamilies, collectorFamilies } from './self-metrics.ts';
 import type { CollectorStatus } from './status.ts';
 
 /** Called at each scrape; must be quick and use memory only. */
 export type ExtraFamilies = () => readonly Family[];
 
 export interface SelfBlockOptions {
-  readonly build: BuildInfo;
+  readonly version: string;
   readonly disabled: readonly string[];
   readonly extraFamilies: readonly ExtraFamilies[];
   readonly log: Log;
@@ -18,7 +18,7 @@ export interface SelfBlockOptions {
 
 /** A source of extra families that throws loses its own families only; each such error is logged once. */
 export function createSelfBlock(options: SelfBlockOptions): (statuses: readonly CollectorStatus[]) => Block {
-  const { build, disabled, extraFamilies, log } = options;
+  const { version, disabled, extraFamilies, log } = options;
   const logged = new Set<string>();
 
   function familiesOf(extra: ExtraFamilies): readonly Family[] {
@@ -35,7 +35,7 @@ export function createSelfBlock(options: SelfBlockOptions): (statuses: readonly 
 
   return (statuses) => ({
     families: [
-      ...buildFamilies(build),
+      ...buildFamilies(version),
       ...collectorFamilies(statuses, disabled),
       ...extraFamilies.flatMap(familiesOf),
     ],

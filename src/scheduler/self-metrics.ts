@@ -14,9 +14,9 @@ const runner = "the exporter's own runner";
 const perCollector = { collector: anyValue } as const;
 
 export const buildInfo = gauge('gitaly_exporter_build_info', {
-  help: 'Version, revision and Node.js version of the running exporter; always 1.',
+  help: 'Version and Node.js version of the running exporter; always 1.',
   origin: 'package.json and process.version',
-  labels: { version: anyValue, revision: anyValue, node_version: anyValue },
+  labels: { version: anyValue, node_version: anyValue },
 });
 
 export const collectorEnabled = gauge('gitaly_exporter_collector_enabled', {
@@ -159,17 +159,9 @@ export const selfMetrics: readonly Metric[] = Object.freeze([
   reloadTime,
 ]);
 
-export interface BuildInfo {
-  readonly version: string;
-  /** Commit; empty when unknown. */
-  readonly revision: string;
-  /** process.version */
-  readonly nodeVersion: string;
-}
-
-export function buildFamilies({ version, revision, nodeVersion }: BuildInfo): readonly Family[] {
-  return [samplesOf(buildInfo).set({ version, revision, node_version: nodeVersion }, 1).family()];
-}
+export const buildFamilies = (version: string): readonly Family[] => [
+  samplesOf(buildInfo).set({ version, node_version: process.version }, 1).family(),
+];
 
 /** The state of every enabled collector, and the names of those that are known but not enabled. */
 export function collectorFamilies(

@@ -2,7 +2,7 @@
 
 import type { StatusView } from '../app/status-view.ts';
 import { assessStatus } from './assessment.ts';
-import { disconnectSignal, type HttpRoute, sendJson, sendText } from './http.ts';
+import { type HttpRoute, sendJson, sendText } from './http.ts';
 
 /** A route that another module provides. GET and HEAD. */
 export interface ApiRoute {
@@ -15,8 +15,6 @@ export interface ApiRequest {
   readonly params: Readonly<Record<string, string>>;
   /** A parameter that is given twice has its last value. */
   readonly query: Readonly<Record<string, string>>;
-  /** Aborts when the client disconnects. */
-  readonly signal: AbortSignal;
 }
 
 export interface ApiResponse {
@@ -42,7 +40,7 @@ export function apiRoutes(routes: readonly ApiRoute[], maxInFlight: number): Htt
       const query = Object.fromEntries(new URL(request.url, 'http://host').searchParams);
       inFlight += 1;
       try {
-        const { status = 200, json } = await handle({ params, query, signal: disconnectSignal(response) });
+        const { status = 200, json } = await handle({ params, query });
         sendJson(response, status, json);
       } finally {
         inFlight -= 1;

@@ -39,7 +39,7 @@ test('a runner on the system clock runs, responds in time next to a collector th
     collectors: [often, collector('stuck', scrapeSchedule, hang)],
     clock: systemClock,
     log: silentLog,
-    build: { version: '', revision: '', nodeVersion: process.version },
+    version: '',
     stopTimeoutMs: 50,
   });
   runner.start();

@@ -16,7 +16,7 @@ test('the runner runs a collector of another program, and its metrics are render
     ],
     clock: library.systemClock,
     log: library.silentLog,
-    build: { version: '1', revision: '', nodeVersion: process.version },
+    version: '1',
   });
   runner.start();
   const text = library.expositionText(await runner.blocks({ signal: AbortSignal.timeout(5000) }));

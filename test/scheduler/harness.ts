@@ -71,8 +71,7 @@ export function createHarness(): Harness {
       };
     },
     run(collectors, options = {}) {
-      const build = { version: '1.2.3', revision: 'abc', nodeVersion: 'v24.0.0' };
-      const runner = createRunner({ collectors, clock, log, build, ...options });
+      const runner = createRunner({ collectors, clock, log, version: '1.2.3', ...options });
       runner.start();
       return runner;
     },

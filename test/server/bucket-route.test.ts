@@ -66,7 +66,7 @@ const sourcesOf =
 function api(sources: Partial<BucketSources> = {}) {
   const route = bucketRoute(createBucketLookup(sourcesOf(sources), clock));
   return (bucket: string, query: Record<string, string> = {}): Promise<ApiResponse> =>
-    route.handle({ params: { bucket }, query, signal: new AbortController().signal });
+    route.handle({ params: { bucket }, query });
 }
 
 const sharing = (storage: string, count: number, bucket: number): readonly number[] =>

@@ -118,12 +118,7 @@ const cpuStep = 0.25;
 const day = 86_400;
 const week = 7 * day;
 
-/** @param nodeMemoryBytes allocatable memory of the largest node in question */
-export function proposeSizes(
-  usage: MeasuredUsage,
-  now: CurrentSizes,
-  nodeMemoryBytes?: number,
-): SizingProposal {
+export function proposeSizes(usage: MeasuredUsage, now: CurrentSizes): SizingProposal {
   const kills = knownAmount(usage.oomKills) ?? 0;
   const isKilled = kills > 0;
   const trends = usage.trends ?? {};
@@ -160,11 +155,6 @@ export function proposeSizes(
     ...missingMeasurements(usage),
     ...(isGitalyKilled(usage) ? ['Gitaly itself was OOM-killed: its real peak is unknown'] : []),
     ...(isKilled ? [`${kills} OOM kills in that time: the real peak is unknown`] : []),
-    ...(memoryBytes !== undefined && nodeMemoryBytes !== undefined && memoryBytes > nodeMemoryBytes
-      ? [
-          `no node has ${bytesText(memoryBytes)} of allocatable memory: the largest has ${bytesText(nodeMemoryBytes)}`,
-        ]
-      : []),
   ];
   const size = (
     id: SizeId,

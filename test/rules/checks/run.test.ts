@@ -101,8 +101,7 @@ describe('the API of checks', () => {
     checks: () => ({ latest: () => evaluate(defaults) }),
     now: () => at,
   });
-  const request = (query: Record<string, string>, of = route) =>
-    of.handle({ params: {}, query, signal: new AbortController().signal });
+  const request = (query: Record<string, string>, of = route) => of.handle({ params: {}, query });
 
   test('returns all findings with a summary', async () => {
     at = defaults.now + 2000;

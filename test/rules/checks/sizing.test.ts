@@ -129,12 +129,6 @@ describe('a caveat is given for', () => {
     expect(advice.confidence).toBe(confidence);
     expect(advice.caveats).toEqual([expect.stringMatching(caveat)]);
   });
-
-  test('more memory than any node has', () => {
-    expect(proposeSizes(use, now, 4 * GiB).caveats).toEqual([
-      'no node has 7.3 GiB of allocatable memory: the largest has 4 GiB',
-    ]);
-  });
 });
 
 test('usage capped by a limit gives 1.5 times the limit', () => {

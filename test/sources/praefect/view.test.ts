@@ -42,7 +42,7 @@ async function sourceOn(capture: string | undefined) {
   });
   const runner = createRunner({
     collectors: source.collectors,
-    build: { version: '0', revision: '', nodeVersion: process.version },
+    version: '0',
     clock,
     log: silentLog,
   });

@@ -82,7 +82,7 @@ describe('a database with 20 ms of latency', () => {
     };
     const runner = createRunner({
       collectors: [counted],
-      build: { version: 'test', revision: 'test', nodeVersion: 'test' },
+      version: 'test',
       clock: systemClock,
       log: silentLog,
     });
