@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Node.js, the bundle and its documentation on a base without a shell or a package manager. docs/install-container.md
 # has the commands. Pin both base images by digest where you build: --build-arg BASE_IMAGE=...@sha256:...
 ARG BUILD_IMAGE=docker.io/library/node:24-bookworm-slim
