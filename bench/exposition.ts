@@ -1,6 +1,10 @@
 /**
  * A scrape of 1,000 to 50,000 series (20 gauges of 4 labels): this exporter against prom-client and
- * @prometheus-io/client, with the same content, in the same run. `node bench/exposition.ts [rounds]`
+ * @prometheus-io/client, with the same content, in the same run.
+ *
+ *   node --max-semi-space-size=4 bench/exposition.ts [rounds] [series,...]
+ *
+ * The flag is that of the shipped program: with Node's default, a garbage collection takes as long as a slice may.
  *
  * changed: all values are new. `update` is making samples of readings (for the clients: set() of each series),
  * `scrape` from the request to bytes. The clients' text becomes bytes too, since a socket takes nothing else.
@@ -20,7 +24,7 @@ import { type Block, samplesOf } from '../src/metrics/samples.ts';
 const rounds = Number(process.argv[2] ?? 9);
 /** Before those that count: an exporter runs for weeks, compiled. */
 const warmUps = 3;
-const sizes = [1_000, 10_000, 50_000];
+const sizes = (process.argv[3] ?? '1000,10000,50000').split(',').map(Number);
 const goals = { series: 50_000, unchangedMs: 10, changedMs: 60, loopMs: 20 };
 
 const metrics = Array.from({ length: 20 }, (_, i) =>

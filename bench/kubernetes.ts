@@ -30,11 +30,12 @@ const [events = 100_000, pods = 2000] = process.argv
   .map(Number);
 const goals = { loopMs: 20 };
 
-interface Figures {
+export interface Figures {
   readonly heapMiB: readonly number[];
   readonly residentMiB: number;
   readonly loopMs: number;
   readonly listLoopMs: number;
+  readonly listCpuSeconds: number;
   readonly seconds: number;
   readonly cpuSeconds: number;
   /** Of the thread that runs JavaScript: without garbage collection and compilation in the background. */
@@ -151,7 +152,9 @@ async function measure(reader: Reader, url: string): Promise<void> {
   // Warm up, so that the code is compiled as in a process that has been running for weeks.
   for (let i = 0; i < 2; i++) await listOnce(reader, url);
   block.reset();
+  const beforeList = process.cpuUsage();
   await listOnce(reader, url);
+  const ofList = process.cpuUsage(beforeList);
   const listLoopMs = block.longestMs();
 
   const heapMiB: number[] = [];
@@ -184,6 +187,7 @@ async function measure(reader: Reader, url: string): Promise<void> {
     residentMiB: process.memoryUsage().rss / 2 ** 20,
     loopMs: block.longestMs(),
     listLoopMs,
+    listCpuSeconds: (ofList.user + ofList.system) / 1e6,
     seconds,
     cpuSeconds: (user + system) / 1e6,
     mainSeconds: (ofMain.user + ofMain.system) / 1e6,

@@ -74,8 +74,8 @@ export interface MirrorStatements {
   readonly repairs: string;
 }
 
-/** With more ranges than this, one scan is faster than as many index ranges. */
-const maxIndexRanges = 64;
+/** With more ranges than this, of at most 4,096, one scan is faster than as many index ranges. */
+const maxIndexRanges = 512;
 
 export function mirrorStatements(schema: MirrorSchema): MirrorStatements {
   const key = schema.keyedBy === 'id' ? 'repository_id' : 'pg_catalog.hashtextextended(relative_path, 0)';
