@@ -1,7 +1,7 @@
 /** The bundle, staged as in the image and the packages, runs with only its own folder: without node_modules. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -132,9 +132,16 @@ describe('the installed program', () => {
     expect(`${out}${err}`).not.toMatch(/Cannot find|is not defined/);
   });
 
-  test('generates the dashboards, rules and runbooks of the repository', async () => {
+  test('generates the dashboards, rules and reference of the repository, wherever a package keeps deploy', async () => {
     const out = join(folder, 'generated');
-    expect(await run('generate', `--output-dir=${out}`)).toMatchObject({ code: 0 });
+    // The deb and rpm packages have it with the documentation.
+    await rename(join(folder, 'installed/deploy'), join(folder, 'deploy'));
+    try {
+      for (const only of [[], ['docs']])
+        expect(await run('generate', ...only, `--output-dir=${out}`)).toMatchObject({ code: 0 });
+    } finally {
+      await rename(join(folder, 'deploy'), join(folder, 'installed/deploy'));
+    }
     for (const file of ['dashboards/overview.json', 'alerts/praefect.rules.yaml', 'docs/metrics.md'])
       expect(await readFile(join(out, file), 'utf8')).toBe(await readFile(join(root, file), 'utf8'));
   });

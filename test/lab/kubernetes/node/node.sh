@@ -111,7 +111,11 @@ stop_node() {
   stop relay
   if alive containerd; then
     for task in $(ctr tasks list -q); do ctr tasks delete --force "$task" >/dev/null 2>&1 || true; done
-    for container in $(ctr containers list -q); do ctr containers delete "$container" >/dev/null 2>&1 || true; done
+    for container in $(ctr containers list -q); do
+      # The network of a pod, with its interface.
+      ctr containers info "$container" | jq -r '.Spec.linux.namespaces[] | select(.type == "network") | .path // empty'
+      ctr containers delete "$container" >/dev/null 2>&1 || true
+    done | sort -u | xargs -r -n 1 basename | { grep '^cni-' || true; } | xargs -r -n 1 ip netns delete || true
   fi
   stop containerd
   awk -v folder="$node/" 'index($2, folder) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount
