@@ -4,7 +4,7 @@
  *   npm run bundle && node bench/scaling-measure.ts [repositories|buckets|pods|series [size,...]]
  *
  * Without arguments everything, which takes 20 minutes. Points of other works and sizes are kept. Of small sizes the
- * fastest of three runs counts, because another process on the machine doubles a time of milliseconds.
+ * median of three runs counts, because another process on the machine doubles a time of milliseconds.
  */
 import { fork, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -49,14 +49,14 @@ function repositories(): readonly Curve[] {
     const texts = Array.from({ length: size < 1_000_000 ? 3 : 1 }, () =>
       run('praefect-db/index.ts', '--repositories', String(size)),
     );
-    const fastest = (start: RegExp, unit: RegExp): number =>
-      Math.min(
-        ...texts.map((text) => numberIn(text.split('\n').find((line) => start.test(line)) ?? '', unit)),
-      );
+    const median = (start: RegExp, unit: RegExp): number =>
+      texts
+        .map((text) => numberIn(text.split('\n').find((line) => start.test(line)) ?? '', unit))
+        .toSorted((a, b) => a - b)[texts.length >> 1] ?? Number.NaN;
     for (const [name, start] of Object.entries(rows) as [keyof typeof rows, RegExp][])
-      points[name].push({ size, cost: fastest(start, /([\d.]+) ms/) });
+      points[name].push({ size, cost: median(start, /([\d.]+) ms/) });
     const residentMiB = /([\d.]+) MiB/;
-    const cost = fastest(rows.load, residentMiB) - fastest(/^at the start/, residentMiB);
+    const cost = median(rows.load, residentMiB) - median(/^at the start/, residentMiB);
     points.memory.push({ size, cost: Math.max(1, cost) });
   }
   const of = 'repositories with 3 replicas';

@@ -37,6 +37,8 @@ function costText(cost: number, unit: Curve['unit']): string {
 }
 
 function plot({ what, of, unit, points }: Curve): string {
+  const failed = points.find(({ cost }) => !(cost > 0));
+  if (failed !== undefined) throw new Error(`${what}: no cost for ${failed.size} ${of}`);
   const logs = points.map(({ cost }) => Math.log10(Math.max(cost, 0.01)));
   const lowest = Math.floor(Math.min(...logs));
   const width = Math.ceil(Math.max(...logs)) - lowest || 1;
