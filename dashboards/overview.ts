@@ -22,6 +22,7 @@ import {
   increase,
   maxBy,
   minBy,
+  multiply,
   oneOf,
   or,
   rate,
@@ -30,7 +31,6 @@ import {
   time,
   topK,
   type Vector,
-  vector,
 } from '../src/monitoring/promql/index.ts';
 import { collectorFailureRate, watchFailureRate } from '../src/monitoring/recordings/exporter.ts';
 import { eventsTotal } from '../src/scheduler/event-log.ts';
@@ -85,6 +85,7 @@ import {
   orZero,
   type PanelServerLabel,
   rateRange,
+  rulesEvaluated,
   server,
   serverLegend,
   storageLegend,
@@ -178,10 +179,17 @@ export function overview(settings: DashboardSettings): Dashboard {
             id: 2,
             title: 'Critical alerts firing',
             description:
-              'Firing alerts of severity critical, where Prometheus evaluates the rules of alerts/. 0 also where it does not.',
+              'Firing alerts of severity critical, where Prometheus evaluates the rules of alerts/.',
             unit: 'short',
-            expression: or(countBy([], firingAlerts('critical')), vector(0), { on: [] }),
+            expression: or(
+              countBy([], firingAlerts('critical')),
+              multiply(countBy([], rulesEvaluated()), 0),
+              {
+                on: [],
+              },
+            ),
             steps: ['green', [1, 'red']],
+            absent: { text: 'rules are not evaluated', color: 'blue' },
             width: 8,
           }),
           stat({
@@ -359,6 +367,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               },
             ],
             sort: { by: 'Severity', descending: false },
+            readBy: rulesEvaluated(),
             noValue: 'no alert is firing',
             width: 16,
             height: 6,
@@ -527,6 +536,7 @@ export function overview(settings: DashboardSettings): Dashboard {
               },
             ],
             sort: { by: 'Last success', descending: true },
+            readBy: praefectGauge(collectorSuccess),
             noValue: 'no collector is failing',
             width: 12,
             height: 7,
@@ -772,6 +782,7 @@ const exporterRow = (): DashboardRow => ({
         },
       ],
       sort: { by: 'Count', descending: true },
+      readBy: praefectGauge(buildInfo),
       noValue: 'no event in this time',
       width: 12,
     }),

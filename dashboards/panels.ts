@@ -470,6 +470,11 @@ interface TableDefinition extends PanelDefinition {
   readonly values: readonly [ValueColumn, ...ValueColumn[]];
   /** Returns something while there is a row. Default: the first expression, which then returns every row. */
   readonly present?: Vector;
+  /**
+   * Has a series while the source of the rows is read. No row then means what `noValue` says, and nothing is known
+   * otherwise. For tables whose `noValue` says that all is well.
+   */
+  readonly readBy?: Vector;
   /** Labels of the series that are not shown. */
   readonly hide?: readonly string[];
   readonly sort?: { readonly by: string; readonly descending: boolean };
@@ -478,19 +483,24 @@ interface TableDefinition extends PanelDefinition {
 
 /** The label with the text of a table without rows. */
 const messageLabel = 'message';
+const messageTitle = 'Status';
 
 /** The latest values of many objects, a row each. */
 export function table(definition: TableDefinition): SizedPanel {
-  const { hide = [], labels, noValue, present, sort, values } = definition;
+  const { hide = [], labels, noValue, present, readBy, sort, values } = definition;
   const [first] = values;
   // Several queries without a result make a table without rows, for which Grafana has no text: a row with it then.
   const nothing = vector(absentValue);
-  const fallback = labelled(
-    present === undefined ? nothing : unless(nothing, present, { on: [] }),
-    messageLabel,
-    noValue,
-  );
-  const needsFallback = values.length > 1;
+  const noRows = present === undefined ? nothing : unless(nothing, present, { on: [] });
+  const fallback =
+    readBy === undefined
+      ? labelled(noRows, messageLabel, noValue)
+      : or(
+          labelled(and(noRows, readBy, { on: [] }), messageLabel, noValue),
+          labelled(noRows, messageLabel, 'UNKNOWN: not read'),
+          { on: [] },
+        );
+  const needsFallback = values.length > 1 || readBy !== undefined;
   const sources = values.map((_, index) => `Value #${refId(index)}`);
   // Without it columns are at least 150 px wide, and the last ones, which have the values, are out of view.
   const builder = new TableBuilder()
@@ -509,7 +519,7 @@ export function table(definition: TableDefinition): SizedPanel {
         ]),
       ),
       renameByName: Object.fromEntries([
-        [messageLabel, 'Status'],
+        [messageLabel, messageTitle],
         ...labels.map(({ label, title }) => [label, title]),
         // Grafana names the column of a query that is alone so.
         ['Value', first.title],
@@ -518,6 +528,10 @@ export function table(definition: TableDefinition): SizedPanel {
     },
   });
   for (const column of labels) builder.overrideByName(column.title, labelProperties(column));
+  // Bars take what the others leave: less than the text needs.
+  const messageWidth = Math.ceil(noValue.length * 7 + 20);
+  if (values.some(({ bar }) => bar !== undefined))
+    builder.overrideByName(messageTitle, labelProperties({ width: messageWidth }));
   for (const column of values)
     builder.overrideByName(
       column.title,
@@ -559,7 +573,7 @@ function fittingWidth({ bar, title, unit, words = {} }: ValueColumn, isSorted: b
   );
 }
 
-const labelProperties = ({ link, width }: LabelColumn): DynamicConfigValue[] => [
+const labelProperties = ({ link, width }: Partial<LabelColumn>): DynamicConfigValue[] => [
   { id: 'mappings', value: [emptyMapping] },
   ...(width === undefined ? [] : [{ id: 'custom.width', value: width }]),
   ...(link === undefined ? [] : [{ id: 'links', value: [{ ...link, targetBlank: false }] }]),

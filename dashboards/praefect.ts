@@ -72,7 +72,7 @@ import {
 import { writeLocks } from '../src/sources/praefect/queries/write-locks.ts';
 import { buildDashboard, type Dashboard, type DashboardRow, type DashboardSettings } from './dashboard.ts';
 import { barGauge, stat, stateTimeline, table, timeseries } from './panels.ts';
-import { rateRange, storageLegend, total, wholeRange } from './queries.ts';
+import { rateRange, readByCollector, storageLegend, total, wholeRange } from './queries.ts';
 import { praefectCounter, praefectGauge } from './variables.ts';
 
 const healthWords = {
@@ -298,6 +298,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
           unit: 'short',
         },
       ],
+      readBy: readByCollector('kubernetes'),
       noValue: 'no restart in this time',
       width: 6,
       height: 6,
@@ -321,6 +322,7 @@ const healthRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
           unit: 'short',
         },
       ],
+      readBy: readByCollector('kubernetes'),
       noValue: 'no rotation in this time',
       width: 6,
       height: 6,
@@ -445,6 +447,7 @@ const failoverRow = (): DashboardRow => ({
         },
       ],
       sort: { by: 'Repositories', descending: true },
+      readBy: readByCollector('praefect_repositories'),
       noValue: 'no primary moved in this time',
       width: 12,
     }),

@@ -7,6 +7,7 @@ import {
   atLeast,
   type CounterMetric,
   divide,
+  equals,
   type GaugeMetric,
   labelled,
   maxBy,
@@ -17,6 +18,7 @@ import {
   sumBy,
   type Vector,
 } from '../src/monitoring/promql/index.ts';
+import { collectorSuccessRecording } from '../src/monitoring/recordings/exporter.ts';
 import type { Thresholds } from '../src/rules/thresholds.ts';
 import { collectorSuccess } from '../src/scheduler/self-metrics.ts';
 import {
@@ -26,7 +28,7 @@ import {
   type LevelMetrics,
   podLevelMetrics,
 } from '../src/sources/cgroup/level-metrics.ts';
-import { praefectGauge, serverCounter, serverGauge } from './variables.ts';
+import { praefectGauge, recordedOfPraefect, serverCounter, serverGauge } from './variables.ts';
 
 /** The labels of one Gitaly server, whichever exporter reports it. */
 export const server = ['cluster', 'namespace', 'pod', 'node'] as const;
@@ -139,6 +141,13 @@ export const dropRateThreshold = ({ rateWindow, requestsDroppedMinimum }: Thresh
 /** Has a series for each exporter that has the collector enabled, whatever its state. */
 export const collectorEnabledFor = (...collectors: readonly [string, ...string[]]): Vector =>
   praefectGauge(collectorSuccess, { collector: oneOf(...collectors) });
+
+/** Has a series where the rules of alerts/ are evaluated and an exporter is scraped. */
+export const rulesEvaluated = (): Vector => recordedOfPraefect(collectorSuccessRecording);
+
+/** Has a series while an exporter has current data of the collector. */
+export const readByCollector = (collector: string): Vector =>
+  equals(praefectGauge(collectorSuccess, { collector }), 1);
 
 /** The sum without labels, 0 when there is no series. */
 export const total = (vector: Vector): Vector<never> => sumBy([], vector);

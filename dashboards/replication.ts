@@ -170,7 +170,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 's',
       queries: [{ expression: secondsSinceTimestamp(waitingSince()), legend: storageLegend }],
       threshold: thresholds.replicationOldestJob.value,
-      noValue: 'no job was waiting',
+      noValue: 'no job was waiting, or the queue is not read',
       width: 8,
     }),
     timeseries({
@@ -192,7 +192,7 @@ const queueRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
       unit: 's',
       queries: [{ expression: timeToDrain(), legend: 'time to drain' }],
       legend: 'hidden',
-      noValue: 'the queue grew all the time',
+      noValue: 'the queue grew all the time, or is not read',
       width: 8,
     }),
     timeseries({
@@ -311,7 +311,7 @@ const replicasRow = ({ thresholds }: MonitoringSettings): DashboardRow => {
           },
         ],
         threshold: thresholds.replicaStuckThreshold.value,
-        noValue: 'no replica was behind',
+        noValue: 'no replica was behind, or none is read',
         width: 8,
       }),
       timeseries({

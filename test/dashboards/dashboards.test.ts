@@ -185,6 +185,21 @@ describe.each(all)('dashboard $name', ({ dashboard, json, name }) => {
     }
   });
 
+  test('a table without rows says that all is well only while its source is read', () => {
+    for (const { fieldConfig, targets = [], title, type } of panels) {
+      const { noValue = '' } = fieldConfig.defaults;
+      const saysThatAllIsWell =
+        /^(no|every) .*\b(fails|failing|firing|result|restart|rotation|moved|kill|waiting|behind|replaced)\b/;
+      if (!saysThatAllIsWell.test(noValue) || /,|\bor\b/.test(noValue)) continue;
+      expect({ title, type }).toEqual({ title, type: 'table' });
+      expect({ title, expr: targets[0]?.expr }).toEqual({
+        title,
+        expr: expect.stringMatching(/vector\(-1\) and on \(\)|\)\s+and on \(\)/),
+      });
+      expect(targets[0]?.expr).toContain('UNKNOWN: not read');
+    }
+  });
+
   test('state timelines show words: with colors by thresholds Grafana shows ranges in their place', () => {
     for (const { fieldConfig, options } of panels.filter(({ type }) => type === 'state-timeline')) {
       expect(fieldConfig.defaults.color?.mode).toBe('fixed');

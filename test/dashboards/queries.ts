@@ -37,7 +37,7 @@ interface Filling {
  */
 export const filledIn = (expr: string, { cluster, range, rateInterval, step }: Filling): string =>
   expr
-    .replace(/\s+or on \(\)\s+(label_replace\(\s*)?(\(\s*)?vector\(-1\)[\s\S]*$/, '')
+    .replace(/\s+or on \(\)\s+(label_replace\(\s*|\(\s*)*vector\(-1\)[\s\S]*$/, '')
     // A Prometheus of a test has no history of a day.
     .replaceAll(' offset 1d', '')
     .replaceAll('"$cluster"', JSON.stringify(cluster))
