@@ -101,7 +101,8 @@ export function createKeyIndex(
         row = limit++;
         onRow(row);
       }
-      highs[row] = high;
+      // Zero for ids below 2^32: what is never written to takes no memory, 4 MB of a million rows.
+      if (highs[row] !== high) highs[row] = high;
       lows[row] = low;
       present[row] = 1;
       size++;
