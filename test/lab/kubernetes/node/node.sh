@@ -115,7 +115,7 @@ stop_node() {
       # The network of a pod, with its interface.
       ctr containers info "$container" | jq -r '.Spec.linux.namespaces[] | select(.type == "network") | .path // empty'
       ctr containers delete "$container" >/dev/null 2>&1 || true
-    done | sort -u | xargs -r -n 1 basename | { grep '^cni-' || true; } | xargs -r -n 1 ip netns delete || true
+    done | sort -u | xargs -r -n 1 basename | { grep '^cni-' || true; } | xargs -r -n 1 ip netns delete 2>/dev/null || true
   fi
   stop containerd
   awk -v folder="$node/" 'index($2, folder) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount
