@@ -12,14 +12,13 @@ import {
   equals,
   maxBy,
   maxOverTime,
-  minBy,
   or,
   select,
   sumBy,
   unless,
 } from '../../src/monitoring/promql/index.ts';
-import { gaugeWindow, highest, recorded, sustained } from '../../src/monitoring/recording.ts';
-import { databaseUp } from '../../src/monitoring/recordings/praefect.ts';
+import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { databaseUp, readOnlyReasons, wraparoundLeft } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { count, hour, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import {
@@ -28,12 +27,8 @@ import {
   longestBlocked,
   longestTransaction,
 } from '../../src/sources/praefect/queries/connections.ts';
-import { clockSkew, migrationsUnknown, readOnly, up } from '../../src/sources/praefect/queries/database.ts';
-import {
-  tableDeadRows,
-  tableLiveRows,
-  transactionsToWraparound,
-} from '../../src/sources/praefect/queries/tables.ts';
+import { clockSkew, migrationsUnknown, up } from '../../src/sources/praefect/queries/database.ts';
+import { tableDeadRows, tableLiveRows } from '../../src/sources/praefect/queries/tables.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, withoutProblem } from '../texts.ts';
 
@@ -113,7 +108,7 @@ function readOnlyDatabase(thresholds: AlertThresholds): Alert {
   const { databaseReadOnly, keepFiring } = thresholds;
   return alert({
     ...judgedWithPage('PraefectDatabaseReadOnly', thresholds),
-    expression: above(highest(thresholds, [...clusterLabels, 'reason'], select(readOnly)), 0),
+    expression: above(recorded(readOnlyReasons), 0),
     keepFiringForSeconds: keepFiring.value,
     panel,
     firesWhen: `the database has rejected writes for ${durationInWords(databaseReadOnly.value)}, because it is a standby or default_transaction_read_only is on`,
@@ -206,12 +201,11 @@ function bloat(thresholds: AlertThresholds): Alert {
 
 function wraparound(thresholds: AlertThresholds, severity: 'warning' | 'critical'): Alert {
   const { keepFiring, wraparoundCritical, wraparoundWarning } = thresholds;
-  const left = minBy(clusterLabels, maxOverTime(select(transactionsToWraparound), gaugeWindow(thresholds)));
   const limit = severity === 'critical' ? wraparoundCritical : wraparoundWarning;
   return alert({
     name: 'PraefectDatabaseWraparound',
     severity,
-    expression: below(left, limit.value),
+    expression: below(recorded(wraparoundLeft), limit.value),
     forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
     noProblem: withoutProblem.shownAsValue,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,

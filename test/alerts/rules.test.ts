@@ -171,6 +171,8 @@ describe('recording rules', () => {
     // Used by one alert, which would read every series of three days without them.
     'gitaly:grpc_errors:rate1h',
     'gitaly:grpc_errors:ratio_rate3d',
+    // Used by one alert, which must not resolve while the database is not read.
+    'praefect:database_read_only:max',
   ]);
 
   test.each(recordings.map(({ name }) => name))('%s has at least two users', (name) => {

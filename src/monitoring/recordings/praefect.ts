@@ -1,8 +1,8 @@
 /** Recorded from Praefect's database, once for all exporters of a cluster. */
-import type { Thresholds } from '../../rules/thresholds.ts';
+import { minute, type Thresholds } from '../../rules/thresholds.ts';
 import { collectorNames } from '../../sources/praefect/collector-names.ts';
 import * as mirror from '../../sources/praefect/mirror/metrics.ts';
-import { up } from '../../sources/praefect/queries/database.ts';
+import { readOnly, up } from '../../sources/praefect/queries/database.ts';
 import {
   heartbeatQuorum,
   heartbeatTimestamp,
@@ -10,12 +10,14 @@ import {
   storageHealthy,
 } from '../../sources/praefect/queries/health.ts';
 import { jobsRemoved, oldestJob, replicationJobs, staleJobs } from '../../sources/praefect/queries/queue.ts';
+import { transactionsToWraparound } from '../../sources/praefect/queries/tables.ts';
 import { isFresh, secondsSinceTimestamp } from '../ages.ts';
 import { promDuration } from '../durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../labels.ts';
 import {
   above,
   add,
+  and,
   avgBy,
   equals,
   type GaugeSelector,
@@ -29,6 +31,7 @@ import {
   multiply,
   oneOf,
   or,
+  recordedSelector,
   relabelled,
   select,
   subtract,
@@ -39,37 +42,74 @@ import {
 import {
   eachHighest,
   gaugeWindow,
-  heldWhileUnread,
   highest,
   lowest,
+  type Recording,
   recorded,
   recording,
 } from '../recording.ts';
 import { collectorSuccessRecording } from './exporter.ts';
 
-type CollectorName = (typeof collectorNames)['repositories' | 'health' | 'database'];
+type CollectorName = (typeof collectorNames)['repositories' | 'health' | 'database' | 'queue' | 'tables'];
 
 const isRead = (collector: CollectorName) => equals(recorded(collectorSuccessRecording, { collector }), 1);
 
-/** The highest value of the gauge window, held while the collector fails. */
-const held = <By extends string>(
-  thresholds: Thresholds,
-  by: readonly By[],
-  selector: GaugeSelector,
-  collector: CollectorName,
-): Vector<By> =>
-  heldWhileUnread(
-    thresholds,
-    by,
-    highest<string, By>(thresholds, by, selector),
-    selector,
-    isRead(collector),
-    clusterLabels,
-  );
+/** A restart of Prometheus is shorter. */
+const ownLookback = promDuration(10 * minute);
 
-export const databaseUp = recording('praefect:database_up:max', clusterLabels, (thresholds) => [
-  { expression: lowest(thresholds, clusterLabels, select(up)) },
-]);
+/**
+ * Records a value; while the collector fails or no exporter is scraped, its own last value, for up to staleHold. The
+ * series of a source that cannot be read are absent, and a critical alert on them must not resolve by that. Its own value
+ * and not those of the exporters: one that was replaced within that time reported older ones.
+ *
+ * @param worthHolding selects the values that are held; default: all
+ */
+const heldRecording = <const By extends string>(
+  name: string,
+  by: readonly By[],
+  collector: CollectorName,
+  current: (thresholds: Thresholds) => Vector<By>,
+  worthHolding: (last: Vector<By>) => Vector<By> = (last) => last,
+): Recording<By> =>
+  recording(name, by, (thresholds) => {
+    const on = { on: clusterLabels };
+    const wasRead = equals(
+      maxOverTime(
+        recorded(collectorSuccessRecording, { collector }),
+        promDuration(thresholds.staleHold.value),
+      ),
+      1,
+    );
+    const now: Vector<string> = current(thresholds);
+    const last: Vector<string> = worthHolding(lastOverTime(recordedSelector(name, by, []), ownLookback));
+    return [{ expression: or(now, and(unless(last, isRead(collector), on), wasRead, on)) }];
+  });
+
+/** 1 while some exporter reaches the database. A 1 is not held, because dashboards show it. */
+export const databaseUp = heldRecording(
+  'praefect:database_up:max',
+  clusterLabels,
+  collectorNames.database,
+  (thresholds) => lowest(thresholds, clusterLabels, select(up)),
+  (last) => equals(last, 0),
+);
+
+/** Whether the database rejects writes, by reason. */
+export const readOnlyReasons = heldRecording(
+  'praefect:database_read_only:max',
+  [...clusterLabels, 'reason'],
+  collectorNames.database,
+  (thresholds) => highest(thresholds, [...clusterLabels, 'reason'], select(readOnly)),
+);
+
+/** Transactions until wraparound. */
+export const wraparoundLeft = heldRecording(
+  'praefect:transactions_to_wraparound:min',
+  clusterLabels,
+  collectorNames.tables,
+  (thresholds) =>
+    minBy(clusterLabels, maxOverTime(select(transactionsToWraparound), gaugeWindow(thresholds))),
+);
 
 /** Praefects with a heartbeat within a minute. */
 export const praefectsAlive = recording(
@@ -90,41 +130,44 @@ export const praefectsAlive = recording(
  * all storages read as unhealthy for lack of heartbeats, and nothing that depends on health is valid. While health is
  * not read, the last known quorum.
  */
-export const healthTrusted = recording('praefect:health:trusted', virtualStorageLabels, (thresholds) => {
-  const heartbeat = highest(thresholds, virtualStorageLabels, select(heartbeatTimestamp));
-  const aliveRatio = avgBy(
-    virtualStorageLabels,
-    lowest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
-  );
-  const on = { on: virtualStorageLabels };
-  const current = multiply(
-    multiply(
-      lowest(thresholds, virtualStorageLabels, select(heartbeatQuorum)),
-      isFresh(thresholds, heartbeat, thresholds.heartbeatStale.value),
+export const healthTrusted = heldRecording(
+  'praefect:health:trusted',
+  virtualStorageLabels,
+  collectorNames.health,
+  (thresholds) => {
+    const heartbeat = highest(thresholds, virtualStorageLabels, select(heartbeatTimestamp));
+    const aliveRatio = avgBy(
+      virtualStorageLabels,
+      lowest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
+    );
+    const on = { on: virtualStorageLabels };
+    return multiply(
+      multiply(
+        lowest(thresholds, virtualStorageLabels, select(heartbeatQuorum)),
+        isFresh(thresholds, heartbeat, thresholds.heartbeatStale.value),
+        on,
+      ),
+      isAtLeast(aliveRatio, thresholds.quorumRatio.value),
       on,
-    ),
-    isAtLeast(aliveRatio, thresholds.quorumRatio.value),
-    on,
-  );
-  const last = maxBy(
-    virtualStorageLabels,
-    lastOverTime(select(heartbeatQuorum), promDuration(thresholds.staleHold.value)),
-  );
-  return [{ expression: or(current, unless(last, isRead(collectorNames.health), { on: clusterLabels })) }];
-});
+    );
+  },
+);
 
-export const storageHealth = recording('praefect:storage_healthy:max', storageLabels, (thresholds) => [
-  { expression: held(thresholds, storageLabels, select(storageHealthy), collectorNames.health) },
-]);
+export const storageHealth = heldRecording(
+  'praefect:storage_healthy:max',
+  storageLabels,
+  collectorNames.health,
+  (thresholds) => highest(thresholds, storageLabels, select(storageHealthy)),
+);
 
 export const repositoryCount = recording('praefect:repositories:max', virtualStorageLabels, (thresholds) => [
   { expression: highest(thresholds, virtualStorageLabels, select(mirror.repositories)) },
 ]);
 
 const heldCount = (name: string, selector: GaugeSelector) =>
-  recording(name, virtualStorageLabels, (thresholds) => [
-    { expression: held(thresholds, virtualStorageLabels, selector, collectorNames.repositories) },
-  ]);
+  heldRecording(name, virtualStorageLabels, collectorNames.repositories, (thresholds) =>
+    highest<string, (typeof virtualStorageLabels)[number]>(thresholds, virtualStorageLabels, selector),
+  );
 
 export const unavailableCount = heldCount(
   'praefect:repositories_unavailable:max',
@@ -158,21 +201,20 @@ export const singleCopyCount = heldCount(
   select(mirror.repositoriesByHealthyReplicas, { replicas: '1' }),
 );
 
-export const atRiskCount = recording('praefect:repositories_at_risk:max', storageLabels, (thresholds) => [
-  {
-    expression: held(
-      thresholds,
-      storageLabels,
-      select(mirror.repositoriesAtRisk),
-      collectorNames.repositories,
-    ),
-  },
-]);
+export const atRiskCount = heldRecording(
+  'praefect:repositories_at_risk:max',
+  storageLabels,
+  collectorNames.repositories,
+  (thresholds) => highest(thresholds, storageLabels, select(mirror.repositoriesAtRisk)),
+);
 
 /** Assigned replicas that are outdated or missing. */
-export const replicasBehind = recording('praefect:replicas_behind:sum', storageLabels, (thresholds) => [
-  {
-    expression: sumBy(
+export const replicasBehind = heldRecording(
+  'praefect:replicas_behind:sum',
+  storageLabels,
+  collectorNames.repositories,
+  (thresholds) =>
+    sumBy(
       storageLabels,
       highest(
         thresholds,
@@ -180,8 +222,7 @@ export const replicasBehind = recording('praefect:replicas_behind:sum', storageL
         select(mirror.replicas, { state: oneOf('outdated', 'missing') }),
       ),
     ),
-  },
-]);
+);
 
 export const stuckCount = recording('praefect:replicas_stuck:max', storageLabels, (thresholds) => [
   { expression: highest(thresholds, storageLabels, select(mirror.replicasStuck)) },
@@ -221,16 +262,17 @@ export const waitingJobs = recording('praefect:replication_jobs_waiting:sum', st
 ]);
 
 /** Not of storages that no Praefect knows: their jobs are leftovers, which are never processed. */
-export const oldestJobAge = recording(
+export const oldestJobAge = heldRecording(
   'praefect:replication_oldest_job:age_seconds',
   storageLabels,
+  collectorNames.queue,
   (thresholds) => {
     const oldest = minBy(
       storageLabels,
       minOverTime(select(oldestJob, { state: waiting }), gaugeWindow(thresholds)),
     );
     const unknown = eachHighest(thresholds, select(staleJobs, { reason: 'storage_unknown' }));
-    return [{ expression: unless(secondsSinceTimestamp(oldest), above(unknown, 0), { on: storageLabels }) }];
+    return unless(secondsSinceTimestamp(oldest), above(unknown, 0), { on: storageLabels });
   },
 );
 
@@ -251,6 +293,8 @@ export const replicationProgress = recording(
 
 export const praefectRecordings = [
   databaseUp,
+  readOnlyReasons,
+  wraparoundLeft,
   praefectsAlive,
   healthTrusted,
   storageHealth,
