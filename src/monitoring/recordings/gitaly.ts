@@ -12,6 +12,7 @@ import { maintenance, maintenanceActive } from '../../sources/maintenance/source
 import { serverInfo } from '../../sources/server-info.ts';
 import { storageInfo } from '../../sources/storages/source.ts';
 import { promDuration } from '../durations.ts';
+import { targetUp } from '../external-metrics.ts';
 import {
   above,
   and,
@@ -25,7 +26,6 @@ import {
   type Matchers,
   maxBy,
   maxOverTime,
-  minOverTime,
   multiply,
   not,
   notLike,
@@ -36,6 +36,7 @@ import {
   type Vector,
 } from '../promql/index.ts';
 import {
+  eachHighest,
   gaugeWindow,
   heldWhileUnread,
   highest,
@@ -67,9 +68,15 @@ export const serving = recording('gitaly:serving:min', [...serverLabels, 'source
   const ready = lowest(thresholds, podLabels, select(podReady));
   const responds = select(scrapeUp, { component: 'gitaly', pod: '' });
   const cgroups = select(serverInfo, { pod: '' });
+  const reporterUp = equals(eachHighest(thresholds, select(targetUp)), 1);
+  // An agent that found none and cannot be scraped any more.
+  const lastFound = lastOverTime(select(cgroupGitalys), promDuration(thresholds.staleHold.value));
   const missing = and(
     maxBy([...hostLabels, 'job', 'instance'], maxOverTime(cgroups, known)),
-    maxOverTime(select(cgroupGitalys), window),
+    or(
+      maxOverTime(select(cgroupGitalys), window),
+      unless(equals(lastFound, 0), reporterUp, { on: reporter }),
+    ),
     { on: reporter },
   );
   return [
@@ -82,7 +89,14 @@ export const serving = recording('gitaly:serving:min', [...serverLabels, 'source
     },
     {
       expression: and(
-        maxBy(hostLabels, minOverTime(responds, window)),
+        heldWhileUnread(
+          thresholds,
+          hostLabels,
+          lowest(thresholds, hostLabels, responds),
+          responds,
+          reporterUp,
+          reporter,
+        ),
         equals(maxOverTime(responds, known), 1),
         { on: hostLabels },
       ),
