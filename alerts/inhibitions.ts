@@ -117,6 +117,12 @@ export const inhibitions: readonly Inhibition[] = [
     equal: storageLabels,
   },
   {
+    why: 'Replicas wait in a queue that grows.',
+    source: { names: ['PraefectReplicationBacklog'] },
+    target: { names: ['PraefectReplicaStuck'] },
+    equal: storageLabels,
+  },
+  {
     why: 'The page includes the ticket.',
     source: { names: ['GitalyOOMKilledRepeatedly'] },
     target: { names: ['GitalyOOMKilled', 'GitalyMemoryNearLimit', 'GitalyMemoryPressure'] },

@@ -92,11 +92,11 @@ function down(thresholds: AlertThresholds): Alert {
     summary: () =>
       `Gitaly ${serverName} is down{{ with $labels.virtual_storage }} (storage {{ $labels.storage }} of {{ . }}){{ end }}`,
     description: ({ list, same }) =>
-      `Containers that wait: ${list(
+      `Repositories that only this Gitaly has are unavailable; others are served by their other replicas. {{ if $labels.pod }}Read the events of the pod; containers that wait: ${list(
         above(maxBy(['reason'], select(podWaitingContainers, same('namespace', 'pod'))), 0),
         'reason',
         'none',
-      )}. Repositories that only this Gitaly has are unavailable; others are served by their other replicas. Read the events of the pod or the log of the service.`,
+      )}.{{ else }}Read the log of its service.{{ end }}`,
   });
 }
 

@@ -182,7 +182,7 @@ function checkRegressed(thresholds: AlertThresholds): Alert {
     noProblem: withoutProblem.overTime,
     panel: { dashboard: capacityDashboard, title: 'Failing checks by object' },
     firesWhen: `a check of a recommendation that passed a day ago has failed for ${durationInWords(failsFor.value)}`,
-    summary: ({ label }) => `Check ${label('check')} fails since a change`,
+    summary: ({ label }) => `Check ${label('check')} fails, which passed a day ago`,
     description: () =>
       'A recommendation that was followed yesterday is not followed any more (object: {{ or $labels.workload $labels.pod $labels.node "the cluster" }}). What it prevents and how to fix it is in docs/checks.md; gitaly-exporter doctor shows what was found.',
   });

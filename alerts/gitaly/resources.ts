@@ -80,11 +80,11 @@ function oomKilled(thresholds: AlertThresholds): Alert {
     summary: ({ by }) =>
       `Gitaly ${serverName}: OOM kill, ${by('level', { container: whose.container, pod: whose.pod, node: whose.node })} was out of memory`,
     description: ({ by, value }) =>
-      `The last kill was ${value('duration')} ago. ${by('level', {
+      `Last kill: ${value('duration')} ago. ${by('level', {
         container:
-          'The victim was Gitaly itself, unless Git runs in its container: its repositories were unavailable until it restarted.',
-        pod: 'The victim was the largest process of the pod, possibly Gitaly itself.',
-        node: 'No limit of this Gitaly was reached; the node ran out of memory and may choose this Gitaly again.',
+          'Gitaly itself, unless Git runs in its container: its repositories were unavailable until it restarted. Find the largest buckets, or raise the limit.',
+        pod: 'Its largest process, possibly Gitaly. Find the largest buckets, or raise the limit.',
+        node: 'No limit of Gitaly was reached: the node has too little memory. Find what else uses it.',
       })}`,
   });
 }

@@ -222,6 +222,6 @@ function verificationOverdue(thresholds: AlertThresholds): Alert {
     firesWhen: `a replica was last verified over ${durationInWords(overdue.value)} ago (GitLab 14.10 and later; earlier versions do not verify)`,
     summary: () => `Verification of replicas on ${storageName} is overdue`,
     description: ({ value }) =>
-      `The replica that was verified longest ago is overdue by now: ${value('duration')}. Lost replicas would not be noticed. Check that background_verification is on and that Praefect's log has no errors of the verifier.`,
+      `Some replica was last verified ${value('duration')} ago. A replica whose data is lost is not noticed. Check that background_verification is on and that Praefect's log has no errors of the verifier.`,
   });
 }

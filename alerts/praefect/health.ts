@@ -79,7 +79,7 @@ function quorumLost(thresholds: AlertThresholds): Alert {
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(lost.value)}, fewer than ${percent(quorumRatio.value)} of the Praefects of the last day were alive, or their heartbeats were too few or over ${durationInWords(heartbeatStale.value)} old`,
-    summary: () => 'Too few Praefects write heartbeats',
+    summary: () => 'Praefect has no quorum: too few Praefects write heartbeats',
     description: ({ list, same }) =>
       `Silent Praefects: ${list(
         equals(maxBy(['praefect'], select(praefectAlive, same(...clusterLabels))), 0),
@@ -191,7 +191,7 @@ function largeFailover(thresholds: AlertThresholds): Alert {
     panel: { dashboard: praefectDashboard, title: 'Moved primaries' },
     firesWhen: `within ${durationInWords(window)}, a failover moved over ${percent(failoverShare.value)} of the primaries of a virtual storage with more than ${primarySkewMinimum.value} off one storage, outside of maintenance windows, and that storage was healthy again too soon for PraefectStorageUnhealthy`,
     summary: ({ count }) =>
-      `Failover of storage ${storageName} moved ${count('primary', 'primaries')}, most of all`,
+      `Failover moved ${count('primary', 'primaries')} off storage ${storageName}, over ${percent(failoverShare.value)} of all`,
     description: ({ label }) =>
       `${label('storage')} was unhealthy for a short time. Writes to these repositories failed until their primary moved, and the other storages of ${label('virtual_storage')} now serve them. Find why it was unhealthy, and check the load of the others.`,
   });

@@ -164,8 +164,12 @@ function replicaStuck(thresholds: AlertThresholds): Alert {
     panel: { dashboard: replicationDashboard, title: 'Stuck replicas by storage' },
     firesWhen: `replicas on a healthy storage have been behind for over ${durationInWords(replicaStuckThreshold.value)} without any progress, and ${durationInWords(stuckFor.value)} more`,
     summary: ({ count }) => `${count('replica', 'replicas')} on ${storageName} stuck behind`,
-    description: () =>
-      'The storage is healthy, but replication of these repositories fails each time; the queue does not show it, because a job that fails three times is deleted. Read the log of the target Gitaly at the time of a reconciler run.',
+    description: ({ query, same }) =>
+      `The storage is healthy. Jobs that wait for it: ${query(
+        recorded(waitingJobs, same(...storageLabels)),
+        'count',
+        'unknown',
+      )}. With many, the replicas wait in the queue. With few, each job fails, and after three times is deleted: read the log of the target Gitaly.`,
   });
 }
 
@@ -188,6 +192,6 @@ function replicasUnscheduled(thresholds: AlertThresholds): Alert {
     summary: ({ count }) =>
       `${count('replica', 'replicas')} on ${storageName} behind without a replication job`,
     description: () =>
-      'Nothing queues replication for these replicas, so they stay behind. The reconciler is off (reconciliation.scheduling_interval = 0), or only one storage is healthy.',
+      'Nothing queues replication for these replicas, so they stay behind. Check that reconciliation.scheduling_interval is not 0 on all Praefects, and that more than one storage is healthy.',
   });
 }
