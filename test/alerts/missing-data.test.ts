@@ -8,10 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect } from '@jest/globals';
-import { parseDuration } from '../../src/lib/format.ts';
 import { collectorNames } from '../../src/sources/praefect/collector-names.ts';
 import { testWith } from '../support/tools.ts';
-import { readScenarios, type Scenario, scenarioFiles, writeReduced } from './scenario-files.ts';
+import { type Firing, firingScenarios, readScenarios, secondsOf, writeReduced } from './scenario-files.ts';
 
 /** Alerts on what happened within a range, or on a rate: they end with it, and docs/alerts.md names them. */
 const endWithTheirRange: readonly string[] = [
@@ -27,8 +26,6 @@ const endWithTheirRange: readonly string[] = [
 const scratch = mkdtempSync(join(tmpdir(), 'missing-data-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-const secondsOf = (duration: string): number => (parseDuration(duration) ?? 0) / 1000;
-
 /** Values in promtool's notation (`0x10`, `1+2x5`, `_x3`), as one each. */
 function expanded(values: string): readonly string[] {
   return values.split(' ').flatMap((part) => {
@@ -41,26 +38,6 @@ function expanded(values: string): readonly string[] {
     );
   });
 }
-
-interface Firing {
-  readonly file: string;
-  readonly alert: string;
-  readonly scenario: Scenario;
-  readonly at: number;
-}
-
-/** The first scenario of each alert in which it fires as critical. */
-const firing = scenarioFiles
-  .flatMap((file) =>
-    readScenarios(file).tests.flatMap((scenario) =>
-      (scenario.alert_rule_test ?? []).flatMap(({ alertname, eval_time, exp_alerts = [] }): Firing[] =>
-        exp_alerts.some(({ exp_labels }) => exp_labels['severity'] === 'critical')
-          ? [{ file, alert: alertname, scenario, at: secondsOf(eval_time) }]
-          : [],
-      ),
-    ),
-  )
-  .filter(({ alert }, index, all) => all.findIndex((each) => each.alert === alert) === index);
 
 function withoutSeriesAfter({ alert, at, file, scenario }: Firing): string {
   const step = secondsOf(scenario.interval);
@@ -95,7 +72,9 @@ function withoutSeriesAfter({ alert, at, file, scenario }: Firing): string {
 }
 
 describe('without any series, as when no exporter is scraped', () => {
-  for (const each of firing.filter(({ alert }) => !endWithTheirRange.includes(alert)))
+  for (const each of firingScenarios((severity) => severity === 'critical').filter(
+    ({ alert }) => !endWithTheirRange.includes(alert),
+  ))
     testWith('promtool')(
       `${each.alert} still fires`,
       async () => {

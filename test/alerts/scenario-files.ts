@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse, stringify } from 'yaml';
+import { parseDuration } from '../../src/lib/format.ts';
 
 const tests = join(import.meta.dirname, '../../alerts/tests');
 
@@ -25,7 +26,11 @@ export interface Scenario {
     readonly eval_time: string;
     readonly exp_alerts?: readonly { readonly exp_labels: Readonly<Record<string, string>> }[];
   }[];
-  readonly promql_expr_test?: readonly { readonly expr: string }[];
+  readonly promql_expr_test?: readonly {
+    readonly expr: string;
+    readonly eval_time: string;
+    readonly exp_samples: readonly { readonly labels: string; readonly value: number }[];
+  }[];
 }
 export interface ScenarioFile {
   readonly rule_files: readonly string[];
@@ -74,3 +79,29 @@ export function writeReduced(scratch: string, file: string, scenarios: ScenarioF
   writeFileSync(path, stringify({ ...scenarios, rule_files: files.map(({ name }) => name) }));
   return path;
 }
+
+export const secondsOf = (duration: string): number => (parseDuration(duration) ?? 0) / 1000;
+
+/** A scenario in which an alert fires: when, and as how many alerts. */
+export interface Firing {
+  readonly file: string;
+  readonly alert: string;
+  readonly scenario: Scenario;
+  /** Seconds after its start. */
+  readonly at: number;
+  readonly count: number;
+}
+
+/** The first scenario of each alert in which it fires with such a severity. */
+export const firingScenarios = (isWanted: (severity: string) => boolean): readonly Firing[] =>
+  scenarioFiles
+    .flatMap((file) =>
+      readScenarios(file).tests.flatMap((scenario) =>
+        (scenario.alert_rule_test ?? []).flatMap(({ alertname, eval_time, exp_alerts = [] }): Firing[] =>
+          exp_alerts.some(({ exp_labels }) => isWanted(exp_labels['severity'] ?? ''))
+            ? [{ file, alert: alertname, scenario, at: secondsOf(eval_time), count: exp_alerts.length }]
+            : [],
+        ),
+      ),
+    )
+    .filter(({ alert }, index, all) => all.findIndex((each) => each.alert === alert) === index);

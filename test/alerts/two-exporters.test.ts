@@ -1,0 +1,56 @@
+/** Two exporters for one cluster count once: where both report the same, as many alerts fire as with one of them. */
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect } from '@jest/globals';
+import { testWith } from '../support/tools.ts';
+import { type Firing, firingScenarios, readScenarios, writeReduced } from './scenario-files.ts';
+
+const scratch = mkdtempSync(join(tmpdir(), 'two-exporters-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** What exporters report; the others are of the kubelet, node_exporter, Gitaly and Prometheus. */
+const ofExporters = /^(praefect_db|gitaly_server|gitaly_storage|gitaly_exporter)_/;
+/** Alerts on one exporter: two that fail are two. */
+const ofOneExporter = /^GitalyExporter/;
+
+function withTwoExporters({ alert, at, count, file, scenario }: Firing): string {
+  const { alert_rule_test: _, ...rest } = scenario;
+  return writeReduced(scratch, file, {
+    ...readScenarios(file),
+    tests: [
+      {
+        ...rest,
+        input_series: scenario.input_series.flatMap((each) => {
+          const second = each.series.replace(/instance="[^"]*"/, 'instance="another-exporter"');
+          const isSeen = !ofExporters.test(each.series) || second === each.series;
+          return isSeen || scenario.input_series.some(({ series }) => series === second)
+            ? [each]
+            : [each, { ...each, series: second }];
+        }),
+        promql_expr_test: [
+          {
+            expr: `count(ALERTS{alertname="${alert}", alertstate="firing"})`,
+            eval_time: `${at}s`,
+            exp_samples: [{ labels: '{}', value: count }],
+          },
+        ],
+      },
+    ],
+  });
+}
+
+describe('with two exporters that report the same', () => {
+  for (const each of firingScenarios(() => true).filter(({ alert }) => !ofOneExporter.test(alert)))
+    testWith('promtool')(
+      `${each.alert} fires as often as with one`,
+      async () => {
+        const path = withTwoExporters(each);
+        const { stdout } = await promisify(execFile)('promtool', ['test', 'rules', path]);
+        expect(stdout).toContain('SUCCESS');
+      },
+      120_000,
+    );
+});
