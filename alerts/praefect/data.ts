@@ -68,7 +68,7 @@ function unavailable(thresholds: AlertThresholds): Alert {
     expression: whileTrusted(above(recorded(unavailableCount), 0)),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Unavailable' },
-    firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories had no up-to-date replica on a healthy storage, while a quorum of Praefects reports`,
+    firesWhen: `for ${durationInWords(repositoriesUnavailable.value)}, repositories had no up-to-date replica on a healthy storage, while a quorum of Praefects reports (GitLab 14.0 and later; in 13.x PraefectRepositoriesReadOnly fires)`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} unavailable`,
     description: ({ list, same }) =>
@@ -156,7 +156,7 @@ function belowFactor(thresholds: AlertThresholds): Alert {
     forSeconds: sustained(thresholds, belowFor.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Repositories by healthy replicas' },
-    firesWhen: `for ${durationInWords(belowFor.value)}, repositories had fewer up-to-date replicas on healthy storages than default_replication_factor. Needs praefect.config-file with a factor; without it the alert cannot fire`,
+    firesWhen: `for ${durationInWords(belowFor.value)}, repositories had fewer up-to-date replicas on healthy storages than default_replication_factor, outside of maintenance windows. Needs praefect.config-file with a factor; without it the alert cannot fire`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} below the replication factor`,
     description: () =>
@@ -175,7 +175,7 @@ function restartUnsafe(thresholds: AlertThresholds): Alert {
     forSeconds: sustained(thresholds, unsafeFor.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Repositories at risk by storage' },
-    firesWhen: `for ${durationInWords(unsafeFor.value)}, repositories would have become unavailable by a restart of the storage, because their other replicas were behind or on unhealthy storages`,
+    firesWhen: `for ${durationInWords(unsafeFor.value)}, repositories would have become unavailable by a restart of the storage, because their other replicas were behind or on unhealthy storages, outside of maintenance windows`,
     summary: () =>
       `A restart of ${storageName} would make {{ $value | printf "%.0f" }} repositories unavailable`,
     description: ({ label }) =>

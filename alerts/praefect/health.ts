@@ -164,7 +164,7 @@ function healthDisagreement(thresholds: AlertThresholds): Alert {
       whileTrusted(and(unseen, equals(recorded(storageHealth), 1), { on: storageLabels })),
     ),
     panel: { dashboard: praefectDashboard, title: 'Storage health as seen by each Praefect' },
-    firesWhen: `for ${durationInWords(disagreesFor.value)}, one Praefect could not reach a storage that half of the Praefects can reach`,
+    firesWhen: `for ${durationInWords(disagreesFor.value)}, one Praefect could not reach a storage that half of the Praefects can reach, outside of maintenance windows`,
     summary: ({ label }) => `Praefect ${label('praefect')} cannot reach storage ${label('storage')}`,
     description: ({ label }) =>
       `The other Praefects reach ${label('storage')}, so it keeps its primaries. Requests through ${label('praefect')} for those repositories fail. Check the network and TLS between the two.`,

@@ -10,6 +10,7 @@ import { alertList, alertListFile } from '../../alerts/list.ts';
 import { prometheusRule, type RulesFileSettings, rulesFile } from '../../alerts/rules-file.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
+import { conditions } from '../../src/cli/generate/alerts-reference.ts';
 import { panelIdsOf } from '../../src/cli/generate/artifacts.ts';
 import { externalMetrics } from '../../src/monitoring/external-metrics.ts';
 import { gaugeWindow, sustained } from '../../src/monitoring/recording.ts';
@@ -248,6 +249,35 @@ test('every runbook, every link in one, and every promtool test belongs to an al
   );
   expect(links.filter((target) => !pages.includes(target))).toEqual([]);
   expect(names.flatMap(testFiles).sort()).toEqual(readdirSync(join(folder, 'tests')).sort());
+});
+
+test('docs/alerts.md names every alert by its condition, and no other', () => {
+  const named = conditions.flatMap(([, found]) => found.flatMap(([, alerts]) => alerts));
+  expect([...named].sort()).toEqual([...new Set(names)].sort());
+});
+
+const everyAlert = groups.flatMap(({ alerts }) => alerts);
+
+test('an alert that maintenance windows suppress says so', () => {
+  const suppressed = everyAlert.filter(({ expression }) => /maintenance:active/.test(expression.text));
+  expect(suppressed.length).toBeGreaterThan(10);
+  expect(suppressed.filter(({ firesWhen }) => !firesWhen.includes('outside of maintenance windows'))).toEqual(
+    [],
+  );
+});
+
+/** It can fire by the limits that all versions of GitLab have. */
+const firesInAllVersions = ['GitalyConcurrencySaturated', 'PraefectStorageUnhealthy'];
+
+test('an alert on a metric that older versions of GitLab lack names the version', () => {
+  const limited = everyAlert.filter(
+    ({ expression, name }) =>
+      expression.metrics.some(({ details = '', origin }) =>
+        /from GitLab \d|Absent (before|up to) GitLab|GitLab 13\.x only/.test(`${details} ${origin}`),
+      ) && !firesInAllVersions.includes(name),
+  );
+  expect(limited.length).toBeGreaterThan(4);
+  expect(limited.filter(({ firesWhen }) => !/GitLab \d/.test(firesWhen)).map(({ name }) => name)).toEqual([]);
 });
 
 test('the PrometheusRule has the same groups as the rules file', () => {

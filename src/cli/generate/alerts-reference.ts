@@ -3,6 +3,7 @@
 import type { AlertGroup } from '../../../alerts/alert.ts';
 import { tableCell } from '../../lib/format.ts';
 import { promDuration } from '../../monitoring/durations.ts';
+import type { RuleName } from '../../rules/alert-thresholds.ts';
 
 const titles: Readonly<Record<string, string>> = {
   'gitaly-exporter': 'The exporter',
@@ -11,7 +12,7 @@ const titles: Readonly<Record<string, string>> = {
 };
 
 export const alertsReference = (groups: readonly AlertGroup[]): string =>
-  `${introduction}\n${forecasts}\n${notifications}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
+  `${introduction}\n${pagesNoOne}\n${forecasts}\n${notifications}\n${conditionsSection()}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
 
 function section({ alerts, file, name }: AlertGroup): string {
   const rows = alerts.map(
@@ -41,6 +42,140 @@ function recordingsSection(groups: readonly AlertGroup[]): string {
 ${rows.join('\n')}
 `;
 }
+
+/** Conditions by area, with the alerts on each. */
+export const conditions: readonly (readonly [string, readonly (readonly [string, readonly RuleName[]])[]])[] =
+  [
+    [
+      'service',
+      [
+        ['down', ['GitalyDown']],
+        ['error budget', ['GitalyErrorBudgetBurn']],
+      ],
+    ],
+    [
+      'limits',
+      [
+        ['dropped by queue size', ['GitalyRequestsDroppedQueueFull']],
+        ['dropped after a wait', ['GitalyRequestsDroppedQueueWait']],
+        ['load shed', ['GitalyLoadShed']],
+        ['saturated', ['GitalyConcurrencySaturated']],
+        ['adaptive limit at its minimum', ['GitalyAdaptiveLimitAtFloor']],
+        ['pack-objects', ['GitalyPackObjectsDropped']],
+      ],
+    ],
+    [
+      'memory and CPU',
+      [
+        ['near the limit', ['GitalyMemoryNearLimit']],
+        ['pressure', ['GitalyMemoryPressure']],
+        ['forecast', ['GitalyMemoryExhaustionForecast']],
+        ['OOM kill of container, pod or node', ['GitalyOOMKilled', 'GitalyOOMKilledRepeatedly']],
+        ['OOM of all Git processes', ['GitalyGitParentOOM']],
+        ['OOM kill in a bucket', ['GitalyGitOOMKilled']],
+        ['CPU', ['GitalyCPUThrottled']],
+      ],
+    ],
+    [
+      'disk and inodes',
+      [
+        ['space', ['GitalyVolumeFilling', 'GitalyVolumeForecast']],
+        ['inodes', ['GitalyInodesFilling']],
+        ['unknown', ['GitalyVolumeMetricsMissing']],
+      ],
+    ],
+    [
+      'cluster',
+      [
+        ['unavailable', ['PraefectRepositoriesUnavailable']],
+        ['lost', ['PraefectRepositoriesLost', 'PraefectRepositoryCountDrop']],
+        ['read-only', ['PraefectRepositoriesReadOnly']],
+        ['single copy', ['PraefectSingleCopy', 'PraefectBelowReplicationFactor']],
+        ['unsafe restart', ['PraefectRestartUnsafe']],
+        ['quorum, Praefect down', ['PraefectQuorumLost', 'PraefectInstanceDown']],
+        ['unhealthy storage', ['PraefectStorageUnhealthy', 'PraefectStorageFlapping']],
+        ['disagreement between Praefects', ['PraefectHealthDisagreement']],
+        ['failover, skewed primaries', ['PraefectFailover', 'PraefectPrimarySkew']],
+      ],
+    ],
+    [
+      'replication',
+      [
+        ['stalled', ['PraefectReplicationStalled']],
+        ['backlog', ['PraefectReplicationBacklog']],
+        ['stale locks', ['PraefectReplicationLockStale']],
+        ['stuck', ['PraefectReplicaStuck']],
+        ['behind without a job', ['PraefectReplicasUnscheduled']],
+        ['jobs for no storage', ['PraefectJobsForUnknownStorage']],
+        ['verification', ['PraefectVerificationOverdue']],
+      ],
+    ],
+    [
+      'database',
+      [
+        ['unreachable', ['PraefectDatabaseUnreachable', 'PraefectMetricsMissing']],
+        ['read-only', ['PraefectDatabaseReadOnly']],
+        ['connections', ['PraefectDatabaseConnectionsNearLimit']],
+        ['blocked', ['PraefectDatabaseQueriesBlocked']],
+        ['long transaction', ['PraefectDatabaseLongTransaction']],
+        ['bloat', ['PraefectDatabaseBloat']],
+        ['wraparound', ['PraefectDatabaseWraparound']],
+        ['clock', ['PraefectDatabaseClockSkew']],
+        ['newer schema', ['PraefectSchemaUnknown']],
+      ],
+    ],
+    [
+      'pods and nodes',
+      [
+        ['slow rotation', ['GitalyRotationSlow']],
+        ['restart loop', ['GitalyRestartLoop']],
+        ['pending', ['GitalyPodPending']],
+        ['rollout without progress', ['GitalyRolloutStuck']],
+        ['blocked drain', ['GitalyDrainBlocked']],
+        ['node', ['GitalyNodePressure', 'GitalyNodeNotReady']],
+        ['check that fails after a change', ['GitalyCheckRegressed']],
+      ],
+    ],
+    [
+      'the exporter',
+      [
+        ['down, not scraped', ['GitalyExporterDown', 'GitalyExporterMissing']],
+        ['collector failing, stale', ['GitalyExporterCollectorFailing', 'GitalyExporterStale']],
+        ['labels renamed by the scrape', ['GitalyExporterLabelsRenamed']],
+        ['series dropped', ['GitalyExporterSeriesDropped']],
+        ['configuration, clock', ['GitalyExporterReloadFailed', 'GitalyExporterClockSkew']],
+        ['a server that is not read', ['GitalyMetricsUnreadable', 'GitalyUnwatched']],
+      ],
+    ],
+  ];
+
+const conditionsSection = (): string => `## By condition
+
+| area | condition: alerts |
+| --- | --- |
+${conditions
+  .map(
+    ([area, found]) =>
+      `| ${area} | ${found.map(([what, names]) => `${what}: ${names.join(', ')}`).join('; ')} |`,
+  )
+  .join('\n')}
+`;
+
+const pagesNoOne = `## What pages no one
+
+| what | shown by |
+| --- | --- |
+| backup, housekeeping, large import, rollout, planned window, drain, eviction, deleted pod, restart of the exporter and of Prometheus, counters that begin again, values near thresholds | replays \`ordinary-hours\`, \`ordinary-week\`, \`rollout\`, \`node-drained\`, \`pod-evicted\`, \`pod-deleted\` ([replays.md](replays.md)) |
+| the end of a window: what happened in it does not count later | scenarios of PraefectFailover, PraefectStorageFlapping, PraefectRepositoryCountDrop |
+| a second exporter for the cluster | \`test/alerts/two-exporters.test.ts\`, for every alert |
+| one failed scrape | \`test/alerts/rules.test.ts\`: no gauge is read without a window |
+| few calls | scenarios "few calls" of every alert on a ratio |
+| a storage that flaps | one page: scenarios of PraefectStorageUnhealthy and PraefectStorageFlapping |
+
+Missing data ends no page (\`test/alerts/missing-data.test.ts\`, for every critical alert on a state). Alerts on what happened
+within a range, or on a rate, end with it: GitalyErrorBudgetBurn, GitalyGitParentOOM, GitalyOOMKilledRepeatedly,
+GitalyRequestsDroppedQueueFull, PraefectFailover, PraefectRepositoryCountDrop and PraefectStorageFlapping.
+`;
 
 const introduction = `# Alerts
 
@@ -82,8 +217,8 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
 - **Two exporters** for one cluster count once: recorded series drop \`job\` and \`instance\`. Several clusters in one
   namespace need a label \`cluster\`.
 - **One failed scrape** changes nothing: gauges are evaluated over two and a half scrape intervals.
-- **Missing data** resolves no page: while a source cannot be read, the last value of a critical condition counts for
-  6 hours (threshold \`staleHold\`), and an alert on the missing data itself fires.
+- **Missing data** resolves no page: while a source cannot be read, the last state of a critical condition counts for
+  6 hours (threshold \`stale-hold\`), and an alert on the missing data itself fires.
 - **Maintenance windows** suppress what planned work causes, see \`docs/maintenance.md\`. For planned work on the database
   add a silence.
 - The scrape needs \`honor_labels: true\`, see \`docs/scraping.md\`.
