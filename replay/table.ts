@@ -136,8 +136,8 @@ notification that adds an alert to it. **Inhibited** alerts fired and notified n
 
 ${resultTable(outcomes.filter((outcome) => !isCaptured(outcome) && !isOrdinary(outcome)))}
 The limits of three Gitalys that one client floods are one page. Tickets GitalyMemoryPressure are of page cache at a
-limit, which the demo counted as pressure when these were recorded. A rollout suppresses the page of
-\`image-pull-fails\` for ten minutes. The recorded backlog of \`backlog\` is too young for PraefectReplicationBacklog.
+limit, which the demo counted as pressure when these were recorded. In \`image-pull-fails\` the rollout stops suppressing
+alerts when its new pod cannot start, so that it pages like any other outage.
 
 ## Incidents captured on real clusters
 
