@@ -160,7 +160,8 @@ ${resultTable(outcomes.filter(isOrdinary))}
 The same replays with equivalents of public rules (\`replay/rivals.rules.yaml\`), by their own severities: pages are what
 they call critical. Praefect's own value of unavailable repositories is the exporter's value of the same query, and
 kube-state-metrics are the exporter's series of the same objects. Their rules on latency, on saturation of machines, and
-on metrics that Gitaly does not have here are left out.
+on metrics that Gitaly does not have here are left out. Most recordings end 8 minutes after the beginning of the incident,
+and \`image-pull-fails\` after 13: a rule that waits for longer, as GitLab's for 15 minutes, cannot fire in them.
 
 ${summaryTable(outcomes)}
 ${rivalTable(outcomes)}`;
