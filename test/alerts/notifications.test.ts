@@ -16,9 +16,11 @@ type Texts = Readonly<Record<string, string>>;
 /** The first alert that a promtool scenario expects, with its texts as Prometheus renders them. */
 function firstExpected(alertname: string, own: Texts) {
   const { tests } = parse(readFileSync(join(root, `alerts/tests/${alertname}.test.yaml`), 'utf8')) as {
-    tests: { alert_rule_test: { exp_alerts?: { exp_labels: Texts; exp_annotations: Texts }[] }[] }[];
+    tests: { alert_rule_test?: { exp_alerts?: { exp_labels: Texts; exp_annotations: Texts }[] }[] }[];
   };
-  const [expected] = tests.flatMap((each) => each.alert_rule_test).flatMap((each) => each.exp_alerts ?? []);
+  const [expected] = tests
+    .flatMap((each) => each.alert_rule_test ?? [])
+    .flatMap((each) => each.exp_alerts ?? []);
   const runbook = `https://gitaly-exporter.corp.example/runbooks/${alertname}.md`;
   return {
     labels: { alertname, ...expected!.exp_labels, ...own },
