@@ -11,7 +11,7 @@ export const daySeconds = 86_400;
 export const rounded = (fact: Known<number>): Known<number> =>
   'value' in fact ? known(Math.ceil(fact.value)) : fact;
 
-export function highestOf(values: readonly (number | undefined)[]): number | undefined {
+function highestOf(values: readonly (number | undefined)[]): number | undefined {
   const found = values.filter((value) => value !== undefined);
   return found.length === 0 ? undefined : found.reduce((most, value) => Math.max(most, value), -Infinity);
 }

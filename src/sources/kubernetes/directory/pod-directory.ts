@@ -1,9 +1,9 @@
 /** Gitaly's pods on this node for the cgroup source, from the watch of the Kubernetes API. */
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import type { KnownPod } from '../../server-info.ts';
 import type { ComponentOf } from '../gitaly-objects.ts';
-import { incompleteness, notCurrent, objectName, type Stores } from '../store.ts';
+import type { Node, Pod } from '../objects/types.ts';
+import { type Change, incompleteness, notCurrent, objectName, type Stores } from '../store.ts';
 import { createPodList, type GitalyPodDirectory, summarizePod } from './pod-list.ts';
 
 /** A watch that ends is started again within seconds; only a longer gap may hide a new pod. */
@@ -21,33 +21,53 @@ export function createPodDirectory(
   { node, componentOf, clock }: PodDirectoryOptions,
 ): GitalyPodDirectory {
   const list = createPodList(clock);
-  /** By UID. A summary keeps the versions of a node that was removed before the pod. */
-  let summaries: ReadonlyMap<string, KnownPod> = new Map();
+  let nodesByName: ReadonlyMap<string, Node> = new Map();
 
-  function update(): void {
-    const own = pods
-      .all()
-      .filter(
-        (pod) =>
-          pod.node !== '' && (node === undefined || pod.node === node) && componentOf(pod) === 'gitaly',
-      );
-    const names = new Set(own.map((pod) => pod.node));
-    const used = new Map(
-      nodes.all().flatMap((each) => (names.has(each.name) ? [[each.name, each] as const] : [])),
-    );
-    const present = new Map(
-      own.map((pod) => [pod.uid, summarizePod(pod, used.get(pod.node) ?? summaries.get(pod.uid))]),
-    );
+  const isOwn = (pod: Pod): boolean =>
+    pod.node !== '' && (node === undefined || pod.node === node) && componentOf(pod) === 'gitaly';
+  /** Keeps the versions of a node that was removed before the pod. */
+  const summaryOf = (pod: Pod) => summarizePod(pod, nodesByName.get(pod.node) ?? list.get(pod.uid));
+
+  /** Returns whether the list changed. */
+  const update = (changed: readonly Pod[]): boolean =>
+    changed.map((pod) => (isOwn(pod) ? list.put(summaryOf(pod)) : list.remove(pod.uid))).includes(true);
+
+  function updateAll(): boolean {
+    const own = pods.all().filter(isOwn).map(summaryOf);
+    const uids = new Set(own.map(({ uid }) => uid));
     // The store hides a pod that has been malformed for too long, which was not deleted.
     const malformed = new Set(pods.state().malformed);
-    for (const [uid, pod] of summaries)
-      if (!present.has(uid) && malformed.has(objectName(pod))) present.set(uid, pod);
-    summaries = present;
-    if (list.replace([...summaries.values()])) list.notify();
+    const hidden = list.present().filter((pod) => !uids.has(pod.uid) && malformed.has(objectName(pod)));
+    return list.replace([...own, ...hidden]);
   }
 
-  const unsubscribe = [nodes.subscribe(update), pods.subscribe(update)];
-  update();
+  function onPod(change: Change<Pod>): void {
+    const isChanged =
+      change.type === 'relisted'
+        ? updateAll()
+        : change.type === 'deleted'
+          ? list.remove(change.object.uid)
+          : update([change.object]);
+    if (isChanged) list.notify();
+  }
+
+  function rememberNodes(): void {
+    nodesByName = new Map(nodes.all().map((each) => [each.name, each]));
+  }
+
+  /** Nodes report their state all the time: only the pods of this one are summarized again. */
+  function onNode(change: Change<Node>): void {
+    rememberNodes();
+    const isChanged =
+      change.type === 'relisted'
+        ? updateAll()
+        : update(pods.all().filter((pod) => pod.node === change.object.name));
+    if (isChanged) list.notify();
+  }
+
+  const unsubscribe = [nodes.subscribe(onNode), pods.subscribe(onPod)];
+  rememberNodes();
+  updateAll();
 
   function failure(): Failure | undefined {
     const incomplete = notCurrent(pods, 'pods') ?? incompleteness(pods.state());

@@ -56,28 +56,51 @@ const keepDeletedMs = 60_000;
 interface PodList extends Pick<GitalyPodDirectory, 'subscribe'> {
   /** The present pods, then those that were deleted within the last minute. */
   all(): readonly KnownPod[];
-  /** The pods that exist from now on. Returns whether that is a change. */
+  present(): readonly KnownPod[];
+  /** A present pod. */
+  get(uid: string): KnownPod | undefined;
+  /** The pod exists. Returns whether that is a change, as the others do. */
+  put(pod: KnownPod): boolean;
+  remove(uid: string): boolean;
+  /** The pods that exist from now on. */
   replace(present: readonly KnownPod[]): boolean;
   notify(): void;
 }
 
 export function createPodList(clock: Clock): PodList {
-  let listed: readonly KnownPod[] = [];
+  const listed = new Map<string, KnownPod>();
   const deleted = new Map<string, { readonly pod: KnownPod; readonly until: number }>();
   const listeners = new Set<() => void>();
+
+  function put(pod: KnownPod): boolean {
+    const before = listed.get(pod.uid);
+    listed.set(pod.uid, pod);
+    deleted.delete(pod.uid);
+    return before === undefined || JSON.stringify(before) !== JSON.stringify(pod);
+  }
+
+  function remove(uid: string): boolean {
+    const pod = listed.get(uid);
+    if (pod === undefined) return false;
+    listed.delete(uid);
+    deleted.set(uid, keptPod(pod, clock));
+    return true;
+  }
+
   return {
     all() {
       const now = clock.monotonic();
       for (const [uid, { until }] of deleted) if (until <= now) deleted.delete(uid);
-      return [...listed, ...[...deleted.values()].map(({ pod }) => pod)];
+      return [...listed.values(), ...[...deleted.values()].map(({ pod }) => pod)];
     },
+    present: () => [...listed.values()],
+    get: (uid) => listed.get(uid),
+    put,
+    remove,
     replace(present) {
-      const before = listed;
-      listed = present;
       const uids = new Set(present.map(({ uid }) => uid));
-      for (const pod of before) if (!uids.has(pod.uid)) deleted.set(pod.uid, keptPod(pod, clock));
-      for (const uid of uids) deleted.delete(uid);
-      return JSON.stringify(before) !== JSON.stringify(present);
+      const removed = [...listed.keys()].filter((uid) => !uids.has(uid)).map(remove);
+      return [...removed, ...present.map(put)].includes(true);
     },
     notify() {
       for (const listener of [...listeners]) listener();

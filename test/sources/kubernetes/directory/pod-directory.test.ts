@@ -127,6 +127,37 @@ test('a pod that the store hides because it is malformed keeps its name until it
   expect(names()).toHaveLength(2);
 });
 
+test('a malformed successor of a deleted pod does not bring it back', async () => {
+  const { clock, names, pods: store } = opened({ node: pod.node });
+  store.remove(pod.uid);
+  store.set({ malformed: [`${pod.namespace}/${pod.name}`] });
+  store.relist(pods.filter(({ uid }) => uid !== pod.uid));
+  await clock.advance(60_000);
+  expect(names()).not.toContain(pod.name);
+});
+
+test('an event of one pod or node reads that pod and the pods of that node alone', () => {
+  const nameOf = ({ labels }: Pick<Pod, 'labels'>) => labels['statefulset.kubernetes.io/pod-name'];
+  const read: (string | undefined)[] = [];
+  const stores = { pods: testStore(pods), nodes: testStore(nodes) };
+  createPodDirectory(stores, {
+    node: undefined,
+    componentOf(workload) {
+      read.push(nameOf(workload));
+      return chartComponentOf(workload);
+    },
+    clock: createManualClock(),
+  });
+  read.length = 0;
+  stores.pods.add({ ...pod, qosClass: 'Burstable' });
+  expect(read).toEqual([pod.name]);
+  read.length = 0;
+  stores.nodes.add({ ...nodeOfPod, kernelVersion: '6.13.0' });
+  const onNode = pods.filter((each) => each.node === pod.node).map(nameOf);
+  expect(onNode.length).toBeLessThan(pods.length);
+  expect(read.toSorted()).toEqual(onNode.toSorted());
+});
+
 test('a pod is listed when it is scheduled, and the IDs of its containers when they are created', () => {
   const waiting = { ...pod, node: '', containers: pod.containers.map((each) => ({ ...each, id: '' })) };
   const { pods: store, names, directory } = opened({ pods: [waiting] });
