@@ -36,7 +36,14 @@ import {
   verificationFamilies,
   verificationMetrics,
 } from './verification.ts';
-import { writeCountersOf, writeCountersSql } from './write-counters.ts';
+import {
+  createDeletionTally,
+  type DeletionTally,
+  isUnwritten,
+  type WriteCounters,
+  writeCountersOf,
+  writeCountersSql,
+} from './write-counters.ts';
 
 export interface RepositoriesCollectorOptions {
   readonly database: Database;
@@ -83,14 +90,17 @@ interface MirrorState {
   readonly statements: MirrorStatements;
   readonly mirror: Mirror;
   point?: RefreshPoint;
+  readonly deletionTally: DeletionTally;
   /** By `steady`. */
   refreshedAt: number;
+  /** When a refresh last relied on no counters. By `steady`. */
+  completeAt: number;
   /** Of the last refresh, in the database's time. */
   refreshMs: number;
   /** When a refresh last compared the sums of keys. By `steady`. */
   verifiedAt: number;
   /** Read before the last refresh began. */
-  writeCounters: string | undefined;
+  writeCounters: WriteCounters | undefined;
   deletions: readonly ReplicaRef[];
   scheduled: ReadonlyMap<StorageColumn, number> | undefined;
   shardPrimaries: readonly ShardPrimary[];
@@ -126,24 +136,34 @@ export function createRepositoriesCollector(
   }
 
   async function refresh({ cause, signal }: Run): Promise<Outcome<RepositoriesSnapshot>> {
-    if (cause === 'woken' && state?.point !== undefined)
-      return outcomeOf(state, steady.wallOf(state.refreshedAt) * 1000);
+    if (cause === 'woken' && state?.point !== undefined) return outcomeOf(state);
     await options.firstHealthRead(signal);
     const limits = { signal, statementTimeoutMs: options.statementTimeoutMs };
     // Before the snapshot of the refresh: a write between the two is counted later, and costs one more refresh.
     const counters = await readWriteCounters(limits);
-    if (state !== undefined && isUnwritten(state, counters))
-      return outcomeOf(state, steady.wallOf(state.refreshedAt) * 1000);
+    const mayRely = state !== undefined && mayRelyOnCounters(state);
+    if (mayRely && counters && state?.writeCounters && isUnwritten(state.writeCounters, counters))
+      return outcomeOf(state);
     const now = seconds();
     const read = await database.transaction(limits, async (transaction) => {
       const variant = variantOf(await transaction.rows(variantSql));
       if (isFailure(variant)) return variant;
       const current = stateFor(variant);
+      const { deletionTally: deletions } = current;
+      deletions.setCounters(counters);
       const verifySums = now - current.verifiedAt >= secondsBetweenSums;
+      // Where the key is the path, an update may replace a row by another one without a deletion.
+      const mayOmitCounts = mayRely && !verifySums && current.schema.keyedBy === 'id';
       return {
         current,
         verifySums,
-        result: await refreshMirror(transaction, current, { now, verifySums, yielder }),
+        result: await refreshMirror(transaction, current, {
+          now,
+          verifySums,
+          deletions,
+          mayOmitCounts,
+          yielder,
+        }),
       };
     });
     if (!read.ok) {
@@ -159,11 +179,11 @@ export function createRepositoriesCollector(
     // So that the next refresh comes within the maximum age, however long the load took.
     if (result.kind === 'load') options.budget.waiveBeyond(options.maxStalenessMs / 2);
     await applyResult(current, result, now);
-    return outcomeOf(current, undefined);
+    return outcomeOf(current, result.complete);
   }
 
   /** Undefined before the first refresh, and where they cannot be read: a refresh then finds the reason. */
-  async function readWriteCounters(limits: QueryOptions): Promise<string | undefined> {
+  async function readWriteCounters(limits: QueryOptions): Promise<WriteCounters | undefined> {
     if (state === undefined || state.refreshMs < options.costlyRefreshMs) return undefined;
     const read = await database.query(writeCountersSql(state.schema), {
       ...limits,
@@ -173,10 +193,8 @@ export function createRepositoriesCollector(
   }
 
   /** Half of the maximum age: what is exported is still within it when the next refresh ends. */
-  const isUnwritten = (current: MirrorState, counters: string | undefined): boolean =>
-    counters !== undefined &&
-    counters === current.writeCounters &&
-    seconds() - current.refreshedAt < options.maxStalenessMs / 2000;
+  const mayRelyOnCounters = (current: MirrorState): boolean =>
+    seconds() - current.completeAt < options.maxStalenessMs / 2000;
 
   function stateFor(variant: SchemaVariant): MirrorState {
     if (state?.fingerprint === variant.fingerprint) return state;
@@ -188,7 +206,9 @@ export function createRepositoriesCollector(
       schema,
       statements: mirrorStatements(schema),
       mirror,
+      deletionTally: createDeletionTally(mirror),
       refreshedAt: 0,
+      completeAt: Number.NEGATIVE_INFINITY,
       refreshMs: 0,
       verifiedAt: Number.NEGATIVE_INFINITY,
       writeCounters: undefined,
@@ -226,12 +246,11 @@ export function createRepositoriesCollector(
     current.clockSkew = result.databaseNow - now;
     current.point = result.point;
     current.refreshedAt = now;
+    if (result.complete) current.completeAt = now;
   }
 
-  async function outcomeOf(
-    current: MirrorState,
-    readAt: number | undefined,
-  ): Promise<Outcome<RepositoriesSnapshot>> {
+  /** @param complete the values are of this moment, and not of the last complete refresh */
+  async function outcomeOf(current: MirrorState, complete = false): Promise<Outcome<RepositoriesSnapshot>> {
     const summaries = await summarizeMirror(current.mirror, {
       schema: current.schema,
       now: seconds(),
@@ -269,9 +288,9 @@ export function createRepositoriesCollector(
         ...(verification === undefined ? [] : verificationFamilies(verification)),
       ],
     };
-    return readAt === undefined
+    return complete
       ? { kind: 'data', block, snapshot }
-      : { kind: 'data', block, snapshot, readAt };
+      : { kind: 'data', block, snapshot, readAt: steady.wallOf(current.completeAt) * 1000 };
   }
 
   return {

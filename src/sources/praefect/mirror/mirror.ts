@@ -31,6 +31,8 @@ export interface Mirror {
   /** By the virtual storage's id in `names`. */
   readonly tables: ReadonlyMap<number, ReplicaTable>;
   checksum(kind: MirroredTable): Readonly<TableChecksum>;
+  /** How many rows of `kind` were removed so far. */
+  removals(kind: MirroredTable): number;
   /** The table of the virtual storage, added if it is new. */
   table(virtualStorage: number): ReplicaTable;
   /** Applies one tuple of COPY, in the column order of statements.ts. `now` in whole seconds since 1970. */
@@ -49,6 +51,11 @@ export function createMirror(): Mirror {
     repositories: { rows: 0, sum: 0 },
     storage_repositories: { rows: 0, sum: 0 },
     repository_assignments: { rows: 0, sum: 0 },
+  };
+  const removals: Record<MirroredTable, number> = {
+    repositories: 0,
+    storage_repositories: 0,
+    repository_assignments: 0,
   };
 
   const tableOf = (virtualStorage: number): ReplicaTable => {
@@ -82,6 +89,7 @@ export function createMirror(): Mirror {
     table: tableOf,
     holds,
     checksum: (kind) => checksums[kind],
+    removals: (kind) => removals[kind],
     put(kind, tuple, now) {
       const table = tableOf(names.idInTuple(tuple, 1));
       const row = table.keys.ensure(tuple.high(0), tuple.low(0));
@@ -103,6 +111,7 @@ export function createMirror(): Mirror {
     remove(kind, table, row, column, now) {
       if (!holds(kind, table, row, column)) return;
       count(kind, table, row, -1);
+      removals[kind]++;
       if (kind === 'repositories') table.removeRepository(row);
       else if (kind === 'storage_repositories') table.removeReplica(row, column, now);
       else table.setFlag(row, column, cellBits.assigned, false);

@@ -10,6 +10,7 @@ import { removeDeletedRows, removeWithRepositories } from './deleted-rows.ts';
 import { type Mirror, type MirroredTable, mirroredTables, type TableChecksum } from './mirror.ts';
 import { changedSince, type MirrorSchema, type MirrorStatements } from './statements.ts';
 import type { ReplicaRef } from './table.ts';
+import type { DeletionTally } from './write-counters.ts';
 
 /** The state of the database at a refresh, from which the next one continues. */
 export interface RefreshPoint {
@@ -34,6 +35,8 @@ export interface RefreshResult {
   readonly databaseNow: number;
   /** `load`: everything was read, because there was no point to continue from. */
   readonly kind: 'load' | 'changes';
+  /** Whether no count of rows was omitted. */
+  readonly complete: boolean;
   /** Rows that the database sent, of all three tables. */
   readonly rows: number;
   /** Replicas with a live delete_replica job; undefined when replication_queue may not be read. */
@@ -60,6 +63,9 @@ export interface RefreshRun {
   readonly now: number;
   /** Compares the sums of keys too, in place of the counts of rows alone. A load always does. */
   readonly verifySums: boolean;
+  readonly deletions: DeletionTally;
+  /** Whether the rows of a table need not be counted where no deletion was. */
+  readonly mayOmitCounts: boolean;
   readonly yielder: Yielder;
 }
 
@@ -67,7 +73,7 @@ export interface RefreshRun {
 export async function refreshMirror(
   transaction: ReadTransaction,
   { mirror, statements, schema, point: previous }: RefreshTarget,
-  { now, verifySums, yielder }: RefreshRun,
+  { now, verifySums, deletions, mayOmitCounts, yielder }: RefreshRun,
 ): Promise<RefreshResult> {
   const { point, databaseNow, queueReadable, shardPrimariesReadable } = await readPoint(transaction, schema);
   const isContinuous =
@@ -95,24 +101,27 @@ export async function refreshMirror(
   };
 
   if (!isContinuous) await reserveRows(transaction, mirror, statements);
+  let complete = true;
   let deletedRepositories: readonly ReplicaRef[] = [];
   for (const kind of kinds) {
     await readRows(kind, isContinuous && previous ? changedSince(previous.horizon) : undefined);
+    const search = { transaction, mirror, statements, schema, kind, now, yielder, readRows };
+    await removeWithRepositories(search, deletedRepositories);
+    if (isContinuous && mayOmitCounts && deletions.isSettled(kind)) {
+      complete = false;
+      continue;
+    }
     const actual = await (verifySums || !isContinuous ? readChecksum : readCount)(
       transaction,
       statements,
       kind,
     );
-    const differs = (): boolean => {
-      const held = mirror.checksum(kind);
-      return actual.rows !== held.rows || (actual.sum !== undefined && actual.sum !== held.sum);
-    };
-    if (!differs()) continue;
-    const search = { transaction, mirror, statements, schema, kind, now, yielder, readRows };
-    if (kind !== 'repositories') await removeWithRepositories(search, deletedRepositories);
-    if (!differs()) continue;
-    const removed = await removeDeletedRows(search);
-    if (kind === 'repositories') deletedRepositories = removed;
+    const held = mirror.checksum(kind);
+    if (actual.rows !== held.rows || (actual.sum !== undefined && actual.sum !== held.sum)) {
+      const removed = await removeDeletedRows(search);
+      if (kind === 'repositories') deletedRepositories = removed;
+    }
+    deletions.settle(kind);
   }
   const readJobs = async (sql: string): Promise<ReplicaRef[] | undefined> =>
     queueReadable ? readJobReplicas(transaction, mirror, sql, yielder) : undefined;
@@ -120,6 +129,7 @@ export async function refreshMirror(
     point,
     databaseNow,
     kind: isContinuous ? 'changes' : 'load',
+    complete,
     rows,
     deletions: await readJobs(statements.deletions),
     repairs: await readJobs(statements.repairs),

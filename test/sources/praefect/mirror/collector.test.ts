@@ -260,6 +260,84 @@ describe('a costly refresh', () => {
     expect(statements).not.toEqual([]);
   });
 
+  describe('after writes', () => {
+    /** Tables that a refresh counts or sums. */
+    async function countedIn(mirror: Awaited<ReturnType<typeof refreshedTwice>>) {
+      mirror.statements.length = 0;
+      const outcome = await mirror.collect();
+      const tables = mirror.statements
+        .filter((sql) => / AS rows[,\s]/.test(sql))
+        .map((sql) => /FROM \S+\.(\w+)/.exec(sql)?.[1] ?? sql);
+      return { outcome, tables };
+    }
+    const tables = ['repositories', 'storage_repositories', 'repository_assignments'];
+    const deletion = `DELETE FROM storage_repositories WHERE relative_path = 'r1' AND storage = 'gitaly-2'`;
+    const update = `UPDATE repositories SET generation = generation + 1 WHERE relative_path = 'r2'`;
+
+    test('counts no rows while no deletion is counted, and the values keep the time of the last count', async () => {
+      const mirror = await refreshedTwice();
+      const readAt = time * 1000;
+      await write(update);
+      time += 15;
+      const { outcome, tables: counted } = await countedIn(mirror);
+      expect(counted).toEqual([]);
+      expect(outcome.readAt).toBe(readAt);
+      expect(valuesOf(outcome.block, 'replicas')).toMatchObject({ 'default/gitaly-2 outdated': 1 });
+    });
+
+    test('counts the rows of a table with deletions, once', async () => {
+      const mirror = await refreshedTwice();
+      await write(deletion);
+      const { outcome, tables: counted } = await countedIn(mirror);
+      expect(counted).toEqual(['storage_repositories', 'storage_repositories']); // the count, then its ranges
+      expect(valuesOf(outcome.block, 'replicas')).toMatchObject({ 'default/gitaly-2 current': 3 });
+      await write(update);
+      expect((await countedIn(mirror)).tables).toEqual([]);
+    });
+
+    test('counts no rows of replicas that were deleted with their repositories', async () => {
+      const mirror = await refreshedTwice();
+      await write(`DELETE FROM repositories WHERE relative_path IN ('r1', 'r3')`);
+      const { outcome, tables: counted } = await countedIn(mirror);
+      expect(counted).toEqual(['repositories', 'repositories']);
+      expect(valuesOf(outcome.block, 'replicas')).toMatchObject({ 'default/gitaly-2 current': 2 });
+    });
+
+    test('counts rows once more after a deletion that was rolled back, or of a row never read', async () => {
+      const mirror = await refreshedTwice();
+      await write(`BEGIN; ${deletion}; ROLLBACK`);
+      expect((await countedIn(mirror)).tables).toEqual(['storage_repositories']);
+      await write(`INSERT INTO repositories (virtual_storage, relative_path) VALUES ('default', 'r5');
+        DELETE FROM repositories WHERE relative_path = 'r5'`);
+      expect((await countedIn(mirror)).tables).toEqual(['repositories']);
+      await write(update);
+      expect((await countedIn(mirror)).tables).toEqual([]);
+    });
+
+    test.each([
+      [
+        'the counters are reset',
+        `SELECT pg_stat_reset_single_table_counters('repositories'::regclass); ${deletion}`,
+      ],
+      ['a table has another file', `VACUUM FULL storage_repositories`],
+    ])('counts all rows of the table after %s', async (_what, sql) => {
+      const mirror = await refreshedTwice();
+      for (const statement of sql.split('; ')) await client.query(statement);
+      await reported();
+      const counted = (await countedIn(mirror)).tables;
+      expect(counted).toEqual(expect.arrayContaining(['storage_repositories']));
+    });
+
+    test('counts all tables at half of the maximum age, although a deletion is not yet reported', async () => {
+      const mirror = await refreshedTwice();
+      await write(update);
+      time += 31; // of 60
+      const { outcome, tables: counted } = await countedIn(mirror);
+      expect(counted).toEqual(tables);
+      expect(outcome.readAt).toBeUndefined();
+    });
+  });
+
   test('is run where the server does not count', async () => {
     await reader.query('SET track_counts = off');
     const { run, statements } = await refreshedTwice();
