@@ -175,7 +175,7 @@ export const unavailableCount = heldCount(
 );
 /**
  * Unhealthy storages, with the repositories of the virtual storage that no other storage serves; -1 while these are not
- * known. A storage that was removed from the configuration keeps its row for a day and is left out.
+ * known. Without storages that no Praefect knows.
  */
 export const storageUnhealthyCost = recording(
   'praefect:storage_unhealthy:unavailable_repositories',

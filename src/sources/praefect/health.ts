@@ -68,9 +68,11 @@ export interface VirtualStorageHealth {
   /**
    * Storages contacted within 60 s before the newest heartbeat (not before now, so the storages stay known when all
    * Praefects stop). Praefect never deletes rows: a storage that was removed from the configuration keeps its rows
-   * and leaves this set a minute later.
+   * and leaves this set a minute later. Empty where the virtual storage is not contacted.
    */
   readonly knownStorages: ReadonlySet<string>;
+  /** False: removed from the configuration, as Praefects have contacted only other ones for 60 s. */
+  readonly contacted: boolean;
 }
 
 export interface HealthView {
@@ -87,14 +89,29 @@ export interface HealthView {
   readonly key: string;
 }
 
-/** The health at `at`, from rows read at `readAt` (both Clock.monotonic()), if nothing was written in between. */
-export function healthOf(rows: readonly NodeStatusRow[], readAt: number, at = readAt): HealthView {
+/**
+ * The health at `at`, from rows read at `readAt` (both Clock.monotonic()), if nothing was written in between.
+ *
+ * @param isKept whether a virtual storage counts as contacted although its heartbeats stopped and those of others did not
+ */
+export function healthOf(
+  rows: readonly NodeStatusRow[],
+  readAt: number,
+  at = readAt,
+  isKept: (virtualStorage: string) => boolean = () => false,
+): HealthView {
   const elapsed = Math.max(0, at - readAt) / 1000;
+  const found = groupedInOrder(rows, (row) => row.virtualStorage).map(([name, own]) =>
+    virtualStorageHealth(name, own, elapsed),
+  );
+  const newest = least(found, ({ secondsSinceHeartbeat = Infinity }) => secondsSinceHeartbeat);
   const virtualStorages = new Map(
-    groupedInOrder(rows, (row) => row.virtualStorage).map(([name, own]) => [
-      name,
-      virtualStorageHealth(name, own, elapsed),
-    ]),
+    found.map((health) => {
+      const { futurePraefects, secondsSinceHeartbeat = Infinity, virtualStorage: name } = health;
+      const contacted =
+        secondsSinceHeartbeat <= newest + aliveWithinSeconds || futurePraefects.size > 0 || isKept(name);
+      return [name, { ...health, contacted, ...(!contacted && { knownStorages: new Set<string>() }) }];
+    }),
   );
   return {
     readAt,
@@ -117,7 +134,7 @@ function virtualStorageHealth(
   virtualStorage: string,
   rows: readonly NodeStatusRow[],
   elapsed: number,
-): VirtualStorageHealth {
+): Omit<VirtualStorageHealth, 'contacted'> {
   const aged = rows.map((row) => ({
     ...row,
     attempt: ageOf(row.secondsSinceAttempt, elapsed),

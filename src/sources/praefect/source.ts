@@ -74,6 +74,7 @@ export function createPraefectSource(options: PraefectSourceOptions): PraefectSo
   const healthCollector = createHealthCollector({
     ...context,
     everyMs: options.healthIntervalMs,
+    configuredStorages,
     healthWake,
     onHealth(view) {
       newest = view;

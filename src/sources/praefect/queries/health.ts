@@ -15,10 +15,11 @@ import {
   type DatabaseContext,
   databaseSchedule,
   failedOutcome,
-  queryVariant,
+  withVariant,
 } from '../query.ts';
 import { epochOf, ge, isPresent, minus, secondsSince } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
+import type { ConfiguredStorageMap } from './known-storages.ts';
 
 const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
@@ -66,7 +67,7 @@ export const storageSeenHealthy = gauge('praefect_db_storage_seen_healthy', {
 export const storageHealthy = gauge('praefect_db_storage_healthy', {
   help: '1 if at least half of the live Praefects saw the storage active in the last 10 s, otherwise 0.',
   details:
-    'The consensus exactly as Praefect computes it, except that times in the future do not make a storage healthy. All storages are 0 when heartbeats stop: see praefect_db_heartbeat_quorum.',
+    'The consensus exactly as Praefect computes it, except that times in the future do not make a storage healthy. All storages are 0 when heartbeats stop: see praefect_db_heartbeat_quorum. Absent for a storage that no Praefect has contacted for 60 s while it contacts others: it was removed from the configuration.',
   origin: 'node_status; as the view healthy_storages',
   labels: perStorage,
 });
@@ -110,7 +111,7 @@ export const nodeStatusOf = (row: DatabaseRow): NodeStatusRow => ({
   secondsSinceSeen: columnNumber(row['since_seen']) ?? null,
 });
 
-/** A storage or Praefect whose newest attempt is a day older than the newest of all was removed. */
+/** A Praefect whose newest attempt is a day older than the newest of all was removed. */
 const removedAfterSeconds = 86_400;
 
 /** One virtual storage in node_status; times in seconds since 1970, none in the future. */
@@ -131,7 +132,7 @@ export interface HealthSnapshot {
     readonly storage: string;
     /** The consensus. */
     readonly healthy: boolean;
-    /** Whether some Praefect still contacts it: false for a storage that was removed from the configuration. */
+    /** False: all its times are in the future. */
     readonly contacted: boolean;
     /** By each live Praefect. */
     readonly seenHealthyBy: ReadonlyMap<string, boolean>;
@@ -139,8 +140,10 @@ export interface HealthSnapshot {
 }
 
 /**
- * Leaves out Praefects and storages whose newest attempt is a day older than the newest heartbeat: Praefect never
- * deletes a row.
+ * Praefect never deletes a row. Left out are storages and virtual storages that no Praefect contacts while it contacts
+ * others, which were removed from the configuration: as unhealthy ones they would page, and suppress alerts on the
+ * others, for a day. And Praefects whose newest attempt is a day older than the newest heartbeat: before that, a Praefect
+ * that terminated is no different from one that was removed.
  *
  * @param readAt the moment that the view describes, in seconds since 1970
  */
@@ -155,7 +158,7 @@ export function healthSnapshot(view: HealthView, readAt: number): readonly Healt
     !hasFutureTime && (seconds === undefined || seconds > newest + removedAfterSeconds);
 
   return [...view.virtualStorages.values()].flatMap((each) => {
-    if (wasRemoved(each.secondsSinceHeartbeat, each.futurePraefects.size > 0)) return [];
+    if (!each.contacted || wasRemoved(each.secondsSinceHeartbeat, each.futurePraefects.size > 0)) return [];
     return {
       virtualStorage: each.virtualStorage,
       heartbeatAt: each.secondsSinceHeartbeat === undefined ? undefined : at(each.secondsSinceHeartbeat),
@@ -170,7 +173,7 @@ export function healthSnapshot(view: HealthView, readAt: number): readonly Healt
             },
       ),
       storages: [...each.storages.values()]
-        .filter(({ secondsSinceAttempt, hasFutureTime }) => !wasRemoved(secondsSinceAttempt, hasFutureTime))
+        .filter(({ storage, hasFutureTime }) => each.knownStorages.has(storage) || hasFutureTime)
         .map(({ storage, healthy, seenHealthyBy }) => ({
           storage,
           healthy,
@@ -218,6 +221,8 @@ const noHeartbeats =
 
 interface HealthCollectorOptions extends DatabaseContext {
   readonly everyMs: number;
+  /** Of Praefect's config.toml; undefined where it was not given. */
+  readonly configuredStorages: ConfiguredStorageMap | undefined;
   /** Called with every new view. */
   readonly onHealth: (view: HealthView) => void;
   /** Called when the set of healthy storages or the quorum has changed. */
@@ -225,7 +230,7 @@ interface HealthCollectorOptions extends DatabaseContext {
 }
 
 export function createHealthCollector(options: HealthCollectorOptions): Collector<readonly HealthSnapshot[]> {
-  const { clock, databaseClock } = options;
+  const { clock, configuredStorages, databaseClock } = options;
   let key: string | undefined;
 
   return {
@@ -240,11 +245,20 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
     }),
     async collect({ signal }) {
       const limits = { signal, statementTimeoutMs: 1500, purpose: 'the health of storages' };
-      const read = await queryVariant(options, limits, healthSql);
+      let hasOneStatement = true;
+      const read = await withVariant(options, signal, (variant) => {
+        hasOneStatement = variant.validPrimaries !== 'none';
+        return options.database.query(healthSql(variant), limits);
+      });
       if (!read.ok) return failedOutcome(read.failure);
+      // Since 14.0 a Praefect writes the heartbeats of all virtual storages in one statement: that of one does not stop
+      // alone. In 13.x each virtual storage has its own, which a lock on its rows blocks.
+      const isKept = (virtualStorage: string): boolean =>
+        !hasOneStatement && (configuredStorages?.has(virtualStorage) ?? true);
       // Dated at the response: the view may count as one round trip younger than it is, never as older, so that no
       // storage reads as unhealthy before Praefect's own view has it so.
-      const view = healthOf(read.value.map(nodeStatusOf), clock.monotonic());
+      const readMonotonic = clock.monotonic();
+      const view = healthOf(read.value.map(nodeStatusOf), readMonotonic, readMonotonic, isKept);
       options.onHealth(view);
       if (view.key !== key) {
         key = view.key;

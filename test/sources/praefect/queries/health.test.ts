@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type pg from 'pg';
-import { healthOf } from '../../../../src/sources/praefect/health.ts';
+import { type HealthView, healthOf } from '../../../../src/sources/praefect/health.ts';
 import { healthBlock, healthSnapshot, healthSql } from '../../../../src/sources/praefect/queries/health.ts';
+import { knownStorages } from '../../../../src/sources/praefect/queries/known-storages.ts';
 import {
   praefectSchema,
   startPostgres,
@@ -138,6 +139,65 @@ test('rows a day older than the newest are omitted, even if all are old', () => 
   expect(series).toContain('praefect_db_praefect_alive{praefect="p1",virtual_storage="default"}');
   expect(series.filter((each) => each.includes('retired'))).toEqual([]);
 });
+
+const statusRow = (virtualStorage: string, storage: string, seconds: number, praefect = 'p1') => ({
+  ...{ praefect, virtualStorage, storage },
+  ...{ secondsSinceAttempt: seconds, secondsSinceSeen: seconds },
+});
+const seriesOf = (view: HealthView) =>
+  Object.keys(samplesIn(healthBlock(healthSnapshot(view, 1_800_000_000))));
+
+test('a storage or virtual storage that was removed from the configuration is neither unhealthy nor without a quorum', () => {
+  const rows = [
+    statusRow('default', 'gitaly-1', 0.5),
+    statusRow('default', 'removed-1', 61),
+    statusRow('removed', 'gitaly-1', 61),
+  ];
+  const view = healthOf(rows, 0);
+  expect(seriesOf(view)).toContain(
+    'praefect_db_storage_healthy{virtual_storage="default",storage="gitaly-1"}',
+  );
+  expect(seriesOf(view).filter((each) => each.includes('removed'))).toEqual([]);
+  // Their jobs are leftovers.
+  const { isContacted } = knownStorages(undefined, view);
+  expect([isContacted('default', 'removed-1'), isContacted('removed', 'gitaly-1')]).toEqual([false, false]);
+  // In 13.x heartbeats of one virtual storage can stop alone.
+  expect(seriesOf(healthOf(rows, 0, 0, () => true))).toContain(
+    'praefect_db_heartbeat_quorum{virtual_storage="removed"}',
+  );
+});
+
+test('when all Praefects stop, no storage and no virtual storage counts as removed', () => {
+  const rows = ['a', 'b'].flatMap((name) => [
+    statusRow(name, 'gitaly-1', 600),
+    statusRow(name, 'gitaly-2', 601),
+  ]);
+  const series = seriesOf(healthOf(rows, 0));
+  expect(series.filter((each) => each.startsWith('praefect_db_storage_healthy'))).toHaveLength(4);
+  expect(series.filter((each) => each.startsWith('praefect_db_heartbeat_quorum'))).toHaveLength(2);
+});
+
+test.each([
+  ['19.0', undefined, false],
+  ['13.5', undefined, true],
+  ['13.5', new Map([['default', ['gitaly-1']]]), false],
+] as const)(
+  'heartbeats of one virtual storage that stop: schema %s, configured %p',
+  async (version, configuredStorages, isKept) => {
+    await collectors.close();
+    const own = await server.createDatabase(praefectSchema(version));
+    collectors = openCollectors(own.connection, { configuredStorages });
+    await (await own.client()).query(`
+    INSERT INTO node_status (praefect_name, shard_name, node_name, last_contact_attempt_at, last_seen_active_at)
+    VALUES ('p1', 'default', 'gitaly-1', now(), now()),
+           ('p1', 'other', 'gitaly-1', now() - interval '2 minutes', now() - interval '2 minutes')`);
+    const samples = await collectors.samples('praefect_health');
+    expect(only(samples, 'heartbeat_quorum')).toEqual({
+      'praefect_db_heartbeat_quorum{virtual_storage="default"}': 1,
+      ...(isKept && { 'praefect_db_heartbeat_quorum{virtual_storage="other"}': 0 }),
+    });
+  },
+);
 
 test('a thousand former names of Praefects are not read', async () => {
   await client.query(`
