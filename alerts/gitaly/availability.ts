@@ -23,6 +23,7 @@ import { eachHighest, lowest, recorded, sustained } from '../../src/monitoring/r
 import {
   hostLabels,
   podLabels,
+  podsWithAgent,
   type ServerLabel,
   serverLabels,
   serverMaintenance,
@@ -237,9 +238,9 @@ function metricsUnreadable(thresholds: AlertThresholds): Alert {
 function unwatched(thresholds: AlertThresholds): Alert {
   const { gitalyUnwatched, missingSeriesLookback } = thresholds;
   const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
-  const watched = eachHighest(thresholds, select(serverInfo));
+  const watched = eachHighest(thresholds, podsWithAgent);
   // Where no agent was ever installed, none is missing.
-  const agents = maxOverTime(select(serverInfo, { pod: not('') }), promDuration(missingSeriesLookback.value));
+  const agents = maxOverTime(podsWithAgent, promDuration(missingSeriesLookback.value));
   return alert({
     name: 'GitalyUnwatched',
     severity: 'warning',

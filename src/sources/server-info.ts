@@ -21,8 +21,9 @@ export const serverInfo = gauge('gitaly_server_info', {
     priority_class: anyValue,
     runtime_version: anyValue,
     kernel_version: anyValue,
+    // '' on a virtual machine, and where the API alone is read, not the cgroups: alerts on agents depend on it.
     cgroup_driver: anyValue,
-    // '' where the API alone is read, not the cgroups.
+    // '' where it is unknown, too.
     cgroup_layout: ['', ...cgroupLayouts],
   },
 });

@@ -234,8 +234,11 @@ export const cpuThrottledRatio = recording('gitaly:cpu_throttled:ratio', levelLa
 /** In GitLab's chart and operator. The OOM kill of a sidecar is not one of Gitaly. */
 const gitalyContainer = { container: 'gitaly', reason: 'OOMKilled' } as const;
 
+/** Pods whose cgroups an agent finds: an exporter without cgroups reports pods, too, with an empty driver. */
+export const podsWithAgent = select(serverInfo, { pod: not(''), cgroup_driver: not('') });
+
 /** Pods whose kills an agent reports with their level: Kubernetes' report of a restart would count them twice. */
-const reportedByAgent = (seconds: number) => maxOverTime(select(serverInfo), promDuration(seconds));
+const reportedByAgent = (seconds: number) => maxOverTime(podsWithAgent, promDuration(seconds));
 
 export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);
