@@ -110,7 +110,7 @@ function lost(thresholds: AlertThresholds): Alert {
   });
 }
 
-/** Virtual storages in which some assigned replica is behind: with replication factor 1 there is none. */
+/** Virtual storages in which some assigned replica is behind: where all repositories have replication factor 1 there is none. */
 const anyBehind = () => above(recorded(replicasBehind), 0);
 
 function singleCopy(thresholds: AlertThresholds): Alert {
@@ -133,7 +133,7 @@ function singleCopy(thresholds: AlertThresholds): Alert {
     noProblem: withoutProblem.overTime,
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'One healthy replica' },
-    firesWhen: `for ${durationInWords(singleFor.value)}, repositories had one up-to-date replica on a healthy storage while other replicas were behind and no storage was unhealthy within the last 30 minutes, outside of maintenance windows`,
+    firesWhen: `for ${durationInWords(singleFor.value)}, repositories that are assigned to several storages had one up-to-date replica on a healthy storage while other replicas were behind and no storage was unhealthy within the last 30 minutes, outside of maintenance windows`,
     summary: ({ count, label }) =>
       `${count('repository', 'repositories')} of ${label('virtual_storage')} with a single up-to-date replica`,
     description: ({ list, same }) =>

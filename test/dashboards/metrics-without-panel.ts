@@ -33,8 +33,8 @@ export const metricsWithoutPanel: readonly (readonly [pattern: RegExp, reason: s
   [/^gitaly_server_pod_last_restart_timestamp_seconds$/, 'Restarts are shown from their counter.'],
   [/^gitaly_exporter_time_seconds$/, 'Its difference to the clock of Prometheus has an alert.'],
   [
-    /^praefect_db_repositories_below_replication_factor$/,
-    'Read by an alert; the panel of repositories by healthy replicas shows every number of replicas.',
+    /^praefect_db_repositories_(below_replication_factor|single_copy)$/,
+    'Read by alerts; the panel of repositories by healthy replicas shows every number of replicas.',
   ],
   [/^gitaly_storage_info$/, 'A mapping by labels, which alerts join to name the storage of a Gitaly.'],
   [/^praefect_db_failovers_total$/, 'Failovers are annotated, and the primaries that moved are in a table.'],

@@ -198,7 +198,7 @@ export const readOnlyCount = heldCount(
 );
 export const singleCopyCount = heldCount(
   'praefect:repositories_single_copy:max',
-  select(mirror.repositoriesByHealthyReplicas, { replicas: '1' }),
+  select(mirror.repositoriesSingleCopy),
 );
 
 export const atRiskCount = heldRecording(

@@ -40,7 +40,7 @@ const repositories = (movedFromGitaly2: number): PraefectView['repositories'] =>
   virtualStorages: [
     {
       ...{ virtualStorage: 'default', repositories: 100, lost: 0, withoutPrimary: 0 },
-      ...{ unavailable: 0, readOnly: 0, byHealthyReplicas: undefined, storages: [] },
+      ...{ unavailable: 0, readOnly: 0, byHealthyReplicas: undefined, singleCopy: 0, storages: [] },
     },
   ],
   primaryMoves:

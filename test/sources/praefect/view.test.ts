@@ -103,6 +103,7 @@ function expectedSamples({ database, health, queue, repositories }: PraefectView
     put('repositories_read_only', { virtual_storage }, each.readOnly);
     put('repositories_lost', { virtual_storage }, each.lost);
     put('repositories_without_primary', { virtual_storage }, each.withoutPrimary);
+    put('repositories_single_copy', { virtual_storage }, each.singleCopy);
     each.byHealthyReplicas?.forEach((count, replicas) => {
       put('repositories_by_healthy_replicas', { virtual_storage, replicas: String(replicas) }, count);
     });

@@ -53,6 +53,13 @@ export const repositoriesByHealthyReplicas = gauge('praefect_db_repositories_by_
   labels: { virtual_storage: anyValue, replicas: anyValue },
 });
 
+export const repositoriesSingleCopy = gauge('praefect_db_repositories_single_copy', {
+  help: 'Repositories with one up-to-date replica on a healthy storage although they are assigned to another storage.',
+  details: `Repositories with replication factor 1 do not count. ${needsQuorum}`,
+  origin: withHealth,
+  labels: perVirtualStorage,
+});
+
 export const repositoriesBelowFactor = gauge('praefect_db_repositories_below_replication_factor', {
   help: 'Repositories with fewer up-to-date replicas on healthy storages than default_replication_factor.',
   details: `Absent where Praefect's config.toml is not read or sets no factor. Praefect uses the factor when it creates a repository and never again, so that repositories from before a change stay below it. ${needsQuorum}`,
@@ -142,6 +149,7 @@ export const mirrorMetrics = [
   repositoriesReadOnly,
   repositoriesWithoutPrimary,
   repositoriesByHealthyReplicas,
+  repositoriesSingleCopy,
   repositoriesBelowFactor,
   replicas,
   replicasOutdatedUnscheduled,
@@ -166,6 +174,7 @@ export function replicaFamilies(
   const readOnly = samplesOf(repositoriesReadOnly);
   const withoutPrimary = samplesOf(repositoriesWithoutPrimary);
   const byHealthyReplicas = samplesOf(repositoriesByHealthyReplicas);
+  const singleCopy = samplesOf(repositoriesSingleCopy);
   const belowFactor = samplesOf(repositoriesBelowFactor);
   const byState = samplesOf(replicas);
   const unscheduled = samplesOf(replicasOutdatedUnscheduled);
@@ -184,6 +193,7 @@ export function replicaFamilies(
     found.byHealthyReplicas?.forEach((count, healthy) => {
       byHealthyReplicas.set({ virtual_storage, replicas: String(healthy) }, count);
     });
+    if (found.singleCopy !== undefined) singleCopy.set({ virtual_storage }, found.singleCopy);
     const factor = factors.get(virtual_storage);
     if (factor !== undefined && found.byHealthyReplicas !== undefined) {
       const below = found.byHealthyReplicas.slice(0, factor);
@@ -204,7 +214,17 @@ export function replicaFamilies(
     }
   }
   return [
-    ...[total, unavailable, lost, readOnly, withoutPrimary, byHealthyReplicas, belowFactor, byState],
+    ...[
+      total,
+      unavailable,
+      lost,
+      readOnly,
+      withoutPrimary,
+      byHealthyReplicas,
+      singleCopy,
+      belowFactor,
+      byState,
+    ],
     ...[unscheduled, stuck, behindSince, atRisk, behindMax, primary],
   ].map((samples) => samples.family());
 }

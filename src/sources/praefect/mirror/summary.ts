@@ -36,6 +36,8 @@ export interface VirtualStorageReplicas {
   readonly readOnly: number | undefined;
   /** Repositories by how many up-to-date replicas they have on healthy storages: the index is that number. */
   readonly byHealthyReplicas: readonly number[] | undefined;
+  /** Repositories with one up-to-date replica on a healthy storage that are assigned to another storage, too. */
+  readonly singleCopy: number | undefined;
   readonly storages: readonly StorageReplicas[];
 }
 
@@ -110,6 +112,7 @@ async function summarizeTable(
     unavailable: isAvailabilityKnown ? 0 : undefined,
     readOnly: schema.validPrimaries === 'none' ? 0 : undefined,
     byHealthyReplicas: health === undefined ? undefined : new Array<number>(configured + 1).fill(0),
+    singleCopy: health === undefined ? undefined : 0,
     storages,
   };
   for (const layout of table.layouts.inUse()) {
@@ -158,6 +161,7 @@ function addLayout(
   const valid = schema.validPrimaries === 'exact' ? cellBits.exact : cellBits.highest;
   let records = 0;
   let healthyReplicas = 0;
+  let isWantedElsewhere = false;
   // Candidates for primary. An unassigned one is eligible only when no candidate is assigned, so whether the
   // repository is available depends only on whether there is any candidate.
   let candidates = 0;
@@ -170,6 +174,7 @@ function addLayout(
     const assigned = layout.hasAssignments ? (bits & cellBits.assigned) !== 0 : column.configured;
     if (assigned) storage[present ? (behind ? 'outdated' : 'current') : 'missing'] += count;
     else if (present) storage.unassigned += count;
+    if (assigned && (!present || behind || healthy[index] !== true)) isWantedElsewhere = true;
     if (!present) continue;
     records++;
     if (healthy[index] !== true) continue;
@@ -187,6 +192,8 @@ function addLayout(
   const { byHealthyReplicas } = totals;
   if (byHealthyReplicas !== undefined)
     byHealthyReplicas[healthyReplicas] = (byHealthyReplicas[healthyReplicas] ?? 0) + count;
+  if (totals.singleCopy !== undefined && healthyReplicas === 1 && isWantedElsewhere)
+    totals.singleCopy += count;
   if (totals.unavailable !== undefined && candidates === 0) totals.unavailable += count;
   const atRisk = candidates === 1 ? totals.storages[candidate] : undefined;
   if (atRisk?.atRisk !== undefined) atRisk.atRisk += count;

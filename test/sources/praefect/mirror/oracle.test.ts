@@ -14,6 +14,7 @@ function expectSame(block: Block, expected: ExpectedValues, context: string): vo
     unavailable: expected.unavailable && valuesOf(block, 'repositories_unavailable'),
     readOnly: expected.readOnly && valuesOf(block, 'repositories_read_only'),
     byHealthyReplicas: valuesOf(block, 'repositories_by_healthy_replicas'),
+    singleCopy: valuesOf(block, 'repositories_single_copy'),
     replicas: valuesOf(block, 'replicas'),
     unscheduled: valuesOf(block, 'replicas_outdated_unscheduled'),
     behindMax: valuesOf(block, 'replica_generations_behind_max'),

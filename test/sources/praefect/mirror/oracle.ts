@@ -13,6 +13,7 @@ export interface ExpectedValues {
   readonly unavailable: Counts | undefined;
   readonly readOnly: Counts | undefined;
   readonly byHealthyReplicas: Counts;
+  readonly singleCopy: Counts;
   readonly replicas: Counts;
   readonly unscheduled: Counts;
   readonly behindMax: Counts;
@@ -119,6 +120,10 @@ export async function expectedValues(
         SELECT c.virtual_storage, c.relative_path,
                count(*) FILTER (WHERE c.healthy AND c.has >= c.generation) AS healthy_replicas
         FROM cells c GROUP BY 1, 2) x GROUP BY 1`),
+    singleCopy: await count(`${cells} SELECT virtual_storage AS key, count(*) AS value FROM (
+        SELECT c.virtual_storage, c.relative_path FROM cells c GROUP BY 1, 2
+        HAVING count(*) FILTER (WHERE c.healthy AND c.has >= c.generation) = 1
+           AND bool_or(c.assigned AND NOT COALESCE(c.healthy AND c.has >= c.generation, false))) x GROUP BY 1`),
     replicas,
     unscheduled: await count(
       perStorage(

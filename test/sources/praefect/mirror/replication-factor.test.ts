@@ -5,7 +5,7 @@ import { replicaFamilies } from '../../../../src/sources/praefect/mirror/metrics
 
 const counts = (byHealthyReplicas: readonly number[] | undefined) => ({
   ...{ virtualStorage: 'default', storages: [], repositories: 10, lost: 0, withoutPrimary: 0 },
-  ...{ unavailable: undefined, readOnly: undefined, byHealthyReplicas },
+  ...{ unavailable: undefined, readOnly: undefined, singleCopy: undefined, byHealthyReplicas },
 });
 
 const belowFactor = (byHealthyReplicas: readonly number[] | undefined, factor: number | undefined) => {
