@@ -1,7 +1,7 @@
 /** Opens the files of cgroups below one root: one limit on descriptors, one buffer, one count of failures. */
 import { readFileSync, statfsSync } from 'node:fs';
 import { type Clock, systemClock } from '../../../lib/clock.ts';
-import { createCgroupFolder, type Shared } from './folder.ts';
+import { createCgroupFolder, isPlain, type Shared } from './folder.ts';
 import type { CgroupFiles, CgroupFolder, ReadFailure } from './reading.ts';
 
 interface CgroupFilesOptions {
@@ -37,6 +37,8 @@ export function createCgroupFiles({
     io: 0,
   };
   const folders = new Set<CgroupFolder>();
+  /** Names of files come from the exporter's own code: there are some twenty. */
+  const slots = new Map<string, number>();
   let known = isKernel;
   let isClosed = false;
 
@@ -47,6 +49,12 @@ export function createCgroupFiles({
     maxDescriptors,
     descriptors: 0,
     monotonic: () => clock.monotonic(),
+    slotOf(file) {
+      const known = slots.get(file);
+      if (known !== undefined || !isPlain(file)) return known;
+      slots.set(file, slots.size);
+      return slots.size - 1;
+    },
     isKernel() {
       known ??= isCgroup2(root);
       return known ?? false;

@@ -16,7 +16,12 @@ export type FileReading<T> =
   | { readonly kind: 'absent' }
   /** The cgroup was removed: ENODEV on an open descriptor, ENOENT of the directory itself. */
   | { readonly kind: 'removed' }
-  | { readonly kind: 'failed'; readonly reason: ReadFailure };
+  | FailedReading;
+
+export interface FailedReading {
+  readonly kind: 'failed';
+  readonly reason: ReadFailure;
+}
 
 /** The value, or undefined for any other kind of reading. */
 export const knownOf = <T>(reading: FileReading<T>): T | undefined =>

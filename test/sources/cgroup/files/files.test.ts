@@ -241,6 +241,20 @@ describe('a missing file or cgroup', () => {
     expect(files.failures()).toEqual(noFailures);
   });
 
+  test('on a cgroup file system it is noticed with the first read after 50 ms', async () => {
+    files = createCgroupFiles({ root, clock, maxDescriptors: 0, isKernel: true });
+    write('pod/memory.current', '1\n');
+    const pod = files.folder('pod');
+    expect(pod.number('memory.current')).toEqual(value(1));
+    renameSync(join(root, 'pod'), join(root, 'old')); // so that the inode number is not used again
+    write('pod/memory.current', '2\n');
+    await clock.advance(50);
+    expect(pod.number('memory.current')).toEqual(removed);
+    expect(pod.number('memory.current')).toEqual(value(2));
+    rmSync(join(root, 'pod'), { recursive: true });
+    expect(pod.number('memory.current')).toEqual(removed);
+  });
+
   test('a file that is removed from an existing cgroup is absent', () => {
     write('pod/memory.current', '1\n');
     const pod = files.folder('pod');
