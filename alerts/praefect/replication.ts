@@ -64,7 +64,7 @@ function stalled(thresholds: AlertThresholds): Alert {
     ),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest waiting job' },
-    firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress or no job at all left the queue, outside of maintenance windows`,
+    firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress with its lock or no job at all left the queue, outside of maintenance windows`,
     summary: () => `Replication to storage ${storageName} is stalled`,
     description: ({ label, query, same, value }) =>
       `The oldest job has waited for ${value('duration')}; waiting jobs: ${query(

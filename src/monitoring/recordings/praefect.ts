@@ -276,18 +276,33 @@ export const oldestJobAge = heldRecording(
   },
 );
 
-/** Storages to which some job was in progress within replicationIdle, unless no job at all left the queue. */
+/**
+ * Storages to which some job was in progress within replicationIdle, unless no job at all left the queue. A job whose lock
+ * is lost stays in progress, and no Praefect works on it.
+ */
 export const replicationProgress = recording(
   'praefect:replication_progress:active',
   storageLabels,
   ({ replicationIdle }) => {
     const idle = promDuration(replicationIdle.value);
-    const inProgress = maxBy(
+    const inProgress = sumBy(
       storageLabels,
-      maxOverTime(select(replicationJobs, { state: 'in_progress' }), idle),
+      maxBy(
+        [...storageLabels, 'change'],
+        maxOverTime(select(replicationJobs, { state: 'in_progress' }), idle),
+      ),
     );
+    const abandoned = sumBy(
+      storageLabels,
+      maxBy(
+        [...storageLabels, 'reason'],
+        minOverTime(select(staleJobs, { reason: oneOf('lock_expired', 'lock_missing') }), idle),
+      ),
+    );
+    const on = { on: storageLabels };
+    const processed = above(or(subtract(inProgress, abandoned, on), inProgress, on), 0);
     const noneRemoved = equals(maxBy(clusterLabels, increase(select(jobsRemoved), idle)), 0);
-    return [{ expression: unless(above(inProgress, 0), noneRemoved, { on: clusterLabels }) }];
+    return [{ expression: unless(processed, noneRemoved, { on: clusterLabels }) }];
   },
 );
 

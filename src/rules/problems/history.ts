@@ -13,7 +13,7 @@ export interface ProblemHistory {
   record(views: RecordedViews, now: number): void;
   /** Repositories whose primary moved off the unhealthy storage within `failoverWindow`. */
   movedOff(virtualStorage: string, storage: string): number;
-  /** When a job to the storage was last in progress; undefined: not since the start. */
+  /** When a job to the storage was last in progress, with its lock; undefined: not since the start. */
   lastJobInProgress(virtualStorage: string, storage: string): number | undefined;
   /** When a job last left the queue, or else when the queue was first read; undefined while it cannot be counted. */
   lastJobRemoved(): number | undefined;
@@ -66,9 +66,15 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
 
   function recordQueue({ queue }: PraefectView, now: number): void {
     if (queue === undefined) return;
-    for (const { virtualStorage, storage, jobs } of queue.targets)
-      if (jobs.some(({ state, count }) => state === 'in_progress' && count > 0))
+    for (const { virtualStorage, storage, jobs, stale } of queue.targets) {
+      const inAllChanges = jobs.reduce(
+        (sum, { state, count }) => sum + (state === 'in_progress' ? count : 0),
+        0,
+      );
+      // A job whose lock is lost stays in progress, and no Praefect works on it.
+      if (inAllChanges > (stale.lock_expired ?? 0) + (stale.lock_missing ?? 0))
         inProgress.set(storageKey(virtualStorage, storage), now);
+    }
     if (queue.removed === undefined) removed = undefined;
     else if (removed?.total !== queue.removed) removed = { total: queue.removed, at: now };
   }

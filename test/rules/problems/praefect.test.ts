@@ -56,7 +56,14 @@ const repositories = (movedFromGitaly2: number): PraefectView['repositories'] =>
   verification: undefined,
 });
 
-const queue = (own: { removed: number; inProgress?: number; unknown?: number }): PraefectView['queue'] => ({
+interface OwnQueue {
+  readonly removed: number;
+  readonly inProgress?: number;
+  readonly unlocked?: number;
+  readonly unknown?: number;
+}
+
+const queue = (own: OwnQueue): PraefectView['queue'] => ({
   targets: [
     {
       virtualStorage: 'default',
@@ -66,7 +73,7 @@ const queue = (own: { removed: number; inProgress?: number; unknown?: number }):
         { state: 'in_progress', change: 'update', count: own.inProgress ?? 0 },
       ],
       oldest: new Map<JobState, number>([['ready', now - 1800]]),
-      stale: { lock_expired: 0, lock_missing: 0, storage_unknown: own.unknown ?? 0 },
+      stale: { lock_expired: 0, lock_missing: own.unlocked ?? 0, storage_unknown: own.unknown ?? 0 },
     },
   ],
   enqueued: undefined,
@@ -202,6 +209,21 @@ describe('a queue with an old job', () => {
       },
     ]);
   });
+
+  test.each([
+    [10, ['critical: replication_stalled', 'warning: jobs_stale']],
+    [9, ['warning: jobs_stale']],
+  ])(
+    'of whose 10 jobs in progress %i have no lock, while jobs to other storages leave the queue',
+    (unlocked, ids) => {
+      const current = view({ removed: 500, inProgress: 10, unlocked });
+      const recorded = [
+        { at: now - 60, praefect: view({ removed: 400, inProgress: 10, unlocked }) },
+        { at: now, praefect: current },
+      ];
+      expect(idsOf(current, now, recorded)).toEqual(ids);
+    },
+  );
 
   test('to a storage that no Praefect reports on has no known health', () => {
     const current = { ...view({ removed: 400 }), health: [] };
