@@ -39,6 +39,7 @@ import {
   podRotation,
   statefulSetReadyReplicas,
   statefulSetReplicas,
+  statefulSetRollingOut,
   statefulSetUpdatedReplicas,
 } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
@@ -98,7 +99,13 @@ function rolloutStuck(thresholds: AlertThresholds): Alert {
     { on: [...setLabels, 'job', 'instance'] },
   );
   const on = { on: setLabels };
-  const incomplete = and(above(subtract(desired, updated, on), 0), above(notReady, 0), on);
+  // A pod that is missing or terminating is not updated either, without any rollout.
+  const rollingOut = equals(eachHighest(thresholds, select(statefulSetRollingOut)), 1);
+  const incomplete = and(
+    and(above(subtract(desired, updated, on), 0), above(notReady, 0), on),
+    rollingOut,
+    on,
+  );
   // A set of many pods takes hours, one pod after the other.
   const progress = above(changes(select(statefulSetUpdatedReplicas), promDuration(stuckFor.value)), 0);
   return alert({

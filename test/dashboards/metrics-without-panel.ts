@@ -36,6 +36,10 @@ export const metricsWithoutPanel: readonly (readonly [pattern: RegExp, reason: s
     /^praefect_db_repositories_(below_replication_factor|single_copy)$/,
     'Read by alerts; the panel of repositories by healthy replicas shows every number of replicas.',
   ],
+  [
+    /^gitaly_server_statefulset_rolling_out$/,
+    'Read by an alert; the pods with the current template are shown.',
+  ],
   [/^gitaly_storage_info$/, 'A mapping by labels, which alerts join to name the storage of a Gitaly.'],
   [/^praefect_db_failovers_total$/, 'Failovers are annotated, and the primaries that moved are in a table.'],
   [/^gitaly_exporter_cgroup_watches$/, 'Limits of inotify show as failing collectors.'],

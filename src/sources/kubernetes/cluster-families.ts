@@ -1,6 +1,7 @@
 /** Samples of budgets, StatefulSets, nodes and watches: pure. */
 import { type Family, samplesOf } from '../../metrics/samples.ts';
 import { nodeIdentity, nodeOomReasons, type PodCounters } from './counters.ts';
+import { isRollingOut } from './gitaly-objects.ts';
 import * as metrics from './metrics.ts';
 import type { Condition, Node, PodDisruptionBudget, StatefulSet } from './objects/types.ts';
 import { incompleteness, type WatchedResource, type WatchState, watchEndReasons } from './store.ts';
@@ -25,13 +26,15 @@ export function statefulSetFamilies(sets: readonly StatefulSet[]): readonly Fami
   const replicas = samplesOf(metrics.statefulSetReplicas);
   const ready = samplesOf(metrics.statefulSetReadyReplicas);
   const updated = samplesOf(metrics.statefulSetUpdatedReplicas);
+  const rollingOut = samplesOf(metrics.statefulSetRollingOut);
   for (const set of sets) {
     const labels = { namespace: set.namespace, statefulset: set.name };
     replicas.set(labels, set.replicas);
     ready.set(labels, set.readyReplicas);
     updated.set(labels, set.updatedReplicas);
+    rollingOut.set(labels, Number(isRollingOut(set)));
   }
-  return [replicas.family(), ready.family(), updated.family()];
+  return [replicas.family(), ready.family(), updated.family(), rollingOut.family()];
 }
 
 /**

@@ -87,3 +87,19 @@ export function newestOfEachName(pods: readonly Pod[]): readonly Pod[] {
   }
   return [...newest.values()];
 }
+
+/**
+ * Whether the set's template is not yet on all pods that it applies to, or its controller has not seen a change.
+ * Fewer updated replicas alone are no sign: a pod that is deleted, evicted or lost does not count as updated
+ * either. With OnDelete, pods are replaced only when they are deleted, which may be never.
+ */
+export function isRollingOut(set: StatefulSet): boolean {
+  if (set.updateStrategy === 'OnDelete' || set.replicas === 0) return false;
+  if (set.observedGeneration < set.generation) return true;
+  if (set.currentRevision === set.updateRevision) return false;
+  const toUpdate = Math.max(0, set.replicas - set.partition);
+  return (
+    toUpdate > 0 &&
+    (set.updatedReplicas < toUpdate || (set.partition === 0 && set.readyReplicas < set.replicas))
+  );
+}

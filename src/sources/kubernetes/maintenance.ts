@@ -1,5 +1,6 @@
 /** Maintenance windows from Kubernetes: annotated nodes and StatefulSets, and rollouts. */
 import { allContainers } from './counters.ts';
+import { isRollingOut } from './gitaly-objects.ts';
 import { timeOf } from './objects/fields.ts';
 import type { Meta, Node, Pod, StatefulSet } from './objects/types.ts';
 import { revisionOf } from './rotation/cause.ts';
@@ -40,22 +41,6 @@ function maintenanceEndOf({ annotations, labels }: Meta, now: number): Maintenan
 /** `20261124T060000Z` as `2026-11-24T06:00:00Z`. */
 const expandBasicFormat = (text: string): string =>
   text.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/i, '$1-$2-$3T$4:$5:$6Z');
-
-/**
- * Whether the set's template is not yet on all pods that it applies to, or its controller has not seen a change.
- * Fewer updated replicas alone are no sign: a pod that is deleted, evicted or lost does not count as updated
- * either. With OnDelete, pods are replaced only when they are deleted, which may be never.
- */
-function isRollingOut(set: StatefulSet): boolean {
-  if (set.updateStrategy === 'OnDelete' || set.replicas === 0) return false;
-  if (set.observedGeneration < set.generation) return true;
-  if (set.currentRevision === set.updateRevision) return false;
-  const toUpdate = Math.max(0, set.replicas - set.partition);
-  return (
-    toUpdate > 0 &&
-    (set.updatedReplicas < toUpdate || (set.partition === 0 && set.readyReplicas < set.replicas))
-  );
-}
 
 /**
  * When the rollout's last step was: an old pod was deleted, or a new one created, scheduled, started or Ready. Undefined

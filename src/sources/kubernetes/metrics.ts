@@ -176,6 +176,14 @@ export const statefulSetUpdatedReplicas = gauge('gitaly_server_statefulset_updat
   labels: perStatefulSet,
 });
 
+export const statefulSetRollingOut = gauge('gitaly_server_statefulset_rolling_out', {
+  help: '1 while the current template of the StatefulSet is not on all pods that its rollout replaces, else 0.',
+  details:
+    'A pod that is missing or terminating is no rollout. Pods below the partition are not replaced; with OnDelete none are.',
+  origin: 'Kubernetes API: revisions, partition and status of StatefulSets',
+  labels: perStatefulSet,
+});
+
 export const nodeReady = gauge('gitaly_server_node_ready', {
   help: "1 while a node with Gitaly's pods is Ready, 0 while it is not Ready, unreachable or removed.",
   details: 'Absent without the right to list nodes.',
@@ -247,6 +255,7 @@ export const kubernetesMetrics: readonly Metric[] = Object.freeze([
   statefulSetReplicas,
   statefulSetReadyReplicas,
   statefulSetUpdatedReplicas,
+  statefulSetRollingOut,
   nodeReady,
   nodePressure,
   nodeUnschedulable,
