@@ -76,9 +76,9 @@ function unreachable(thresholds: AlertThresholds): Alert {
     keepFiringForSeconds: keepFiring.value,
     panel,
     firesWhen: `no exporter of the cluster reached the database for ${durationInWords(databaseUnreachable.value)}`,
-    summary: () => "Praefect's database does not respond",
+    summary: () => "No exporter can query Praefect's database",
     description: () =>
-      "No exporter can connect to Praefect's database. If Praefect cannot either, every read and write of Gitaly Cluster fails. The exporter's page shows the reason; run praefect sql-ping on a Praefect host.",
+      "If Praefect cannot either, every read and write of Gitaly Cluster fails; if only the exporter's login is rejected, none does. The exporter's page shows the reason; run praefect sql-ping on a Praefect host.",
   });
 }
 

@@ -29,10 +29,15 @@ function databaseProblems({ view: { database }, thresholds }: PraefectSituation)
   if (!database.up)
     return [
       problem('database_unreachable', {
-        title: "Praefect's database is unreachable",
-        detail: 'Gitaly Cluster serves no requests without it. The state of replicas and jobs is unknown.',
-        action:
-          'See the failure of collector praefect_database; check PostgreSQL, the network and the pooler.',
+        title: database.isRejected
+          ? "Praefect's database rejects the exporter"
+          : "Praefect's database is unreachable",
+        detail: database.isRejected
+          ? 'The server responds. Gitaly Cluster serves requests unless it rejects Praefect, too. The state of replicas and jobs is unknown.'
+          : 'Gitaly Cluster serves no requests without it. The state of replicas and jobs is unknown.',
+        action: database.isRejected
+          ? 'See the failure of collector praefect_database; check that Praefect can connect (praefect sql-ping).'
+          : 'See the failure of collector praefect_database; check PostgreSQL, the network and the pooler.',
       }),
     ];
   return [...clockProblems(database, thresholds), ...readOnlyProblems(database)];

@@ -24,6 +24,8 @@ export interface PraefectView {
 /** The probe of the database; all but `up` is undefined while the database is down. */
 export interface DatabaseView {
   readonly up: boolean;
+  /** The server responded, and rejected the exporter: its user, password, TLS or database. Praefect may have access. */
+  readonly isRejected: boolean;
   /** server_version, such as `15.4`. */
   readonly serverVersion: string | undefined;
   /** The first GitLab release with this form of the schema. */
@@ -58,9 +60,17 @@ export function praefectView(
   };
 }
 
-function databaseView({ ping, connection, server, variant }: DatabaseSnapshot): DatabaseView {
+const rejections: ReadonlySet<string | undefined> = new Set([
+  'authentication',
+  'permission',
+  'tls',
+  'missing_schema',
+]);
+
+function databaseView({ failure, ping, connection, server, variant }: DatabaseSnapshot): DatabaseView {
   return {
     up: ping !== undefined,
+    isRejected: ping === undefined && rejections.has(failure?.reason),
     serverVersion: server?.version,
     schemaVariant: variant,
     readOnlyReasons: server && [

@@ -119,7 +119,7 @@ describe("the clock skew of Praefect's database", () => {
   const titles = (clockSkewSeconds: number) => {
     const database = {
       ...{ up: true, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: [] },
-      ...{ isEncrypted: true, clockSkewSeconds },
+      ...{ isRejected: false, isEncrypted: true, clockSkewSeconds },
     };
     return praefectProblems(problemSituation({ ...nothing, database }, now)).map(({ alert, title }) => [
       alert,

@@ -22,7 +22,7 @@ const databaseDown: ProblemViews = {
   praefect: {
     database: {
       ...{ up: false, serverVersion: undefined, schemaVariant: undefined, readOnlyReasons: undefined },
-      ...{ isEncrypted: undefined, clockSkewSeconds: undefined },
+      ...{ isRejected: false, isEncrypted: undefined, clockSkewSeconds: undefined },
     },
     ...{ health: undefined, queue: undefined, repositories: undefined },
   },

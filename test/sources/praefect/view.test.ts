@@ -167,6 +167,7 @@ test('when the database refuses connections the view has it as down, and the res
   expect(view()).toEqual({
     database: {
       up: false,
+      isRejected: false,
       serverVersion: undefined,
       schemaVariant: undefined,
       readOnlyReasons: undefined,

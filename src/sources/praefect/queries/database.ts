@@ -114,6 +114,8 @@ const migrationsSql = (variant: SchemaVariant): string =>
 
 /** The result of a probe; what a failed probe did not reach is undefined. */
 export interface DatabaseSnapshot {
+  /** Undefined: the probe succeeded. */
+  readonly failure?: Failure;
   /** Undefined: no response. */
   readonly ping?: { readonly seconds: number; readonly skewSeconds: number };
   readonly connection?: ReturnType<Database['connection']>;
@@ -210,7 +212,7 @@ export function createDatabaseCollector(context: DatabaseContext): Collector<Dat
       const block = databaseBlock(found);
       return failure === undefined
         ? { kind: 'data', block, snapshot: found }
-        : failed(failure.reason, failure.message, block, found);
+        : failed(failure.reason, failure.message, block, { ...found, failure });
     },
   };
 }

@@ -1,20 +1,26 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
+import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
 import { systemClock } from '../../../../src/lib/clock.ts';
 import { Secret } from '../../../../src/lib/secret.ts';
+import { praefectProblems } from '../../../../src/rules/problems/praefect.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
+import type { Runner } from '../../../../src/scheduler/runner.ts';
 import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
 import { createDatabaseClock } from '../../../../src/sources/praefect/database-clock.ts';
 import { createDatabaseCollector, databaseBlock } from '../../../../src/sources/praefect/queries/database.ts';
 import { knownMigrations } from '../../../../src/sources/praefect/queries/known-migrations.ts';
 import { createVariantSource } from '../../../../src/sources/praefect/query.ts';
+import { praefectView } from '../../../../src/sources/praefect/view.ts';
 import {
   praefectSchema,
   startPostgres,
   type TestDatabase,
   type TestPostgres,
 } from '../../../support/postgres.ts';
+import { praefectSource } from '../../../support/praefect-source.ts';
+import { problemSituation } from '../../../support/problem-situation.ts';
 import { blockOf, type OpenedCollectors, only, openCollectors, samplesIn } from './support.ts';
 
 const recovery = 'praefect_db_read_only{reason="recovery"}';
@@ -225,6 +231,57 @@ describe('a lost database', () => {
     }
   });
 });
+
+describe('a failed probe', () => {
+  let server: TestPostgres;
+  beforeAll(async () => {
+    server = await startPostgres({
+      files: {
+        'pg_hba.conf': 'host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n',
+      },
+    });
+    const admin = await server.client();
+    await admin.query("CREATE ROLE reader LOGIN PASSWORD 'reader-password'");
+  });
+  afterAll(() => server.stop());
+
+  const closedPort = 1;
+  test.each([
+    ['of a changed password is a rejection', { user: 'reader' }, "Praefect's database rejects the exporter"],
+    [
+      'of a database that does not exist is one',
+      { database: 'none' },
+      "Praefect's database rejects the exporter",
+    ],
+    [
+      'of a server that does not run is an outage',
+      { port: closedPort },
+      "Praefect's database is unreachable",
+    ],
+  ])('%s', async (_, change, title) => {
+    const { connection } = await server.createDatabase(praefectSchema('19.0'));
+    const password = async () => new Secret('another-password');
+    const { database, budget, clock, events } = opened({ ...connection, password, ...change });
+    const source = praefectSource({ database, budget, clock, events });
+    const outcome = await source.viewed.database.collect({
+      signal: AbortSignal.timeout(20_000),
+      cause: 'due',
+    });
+    await database.close();
+    const snapshot = outcome.kind === 'failed' ? outcome.snapshot : undefined;
+    const view = praefectView(source.viewed, ((of: unknown) =>
+      of === source.viewed.database ? snapshot : undefined) as Runner['latest']);
+    const [problem] = praefectProblems(problemSituation(view, clock.now() / 1000));
+    expect(problem).toMatchObject({ id: 'database_unreachable', severity: 'critical', title });
+  });
+});
+
+function opened(connection: DatabaseConnection) {
+  const clock = systemClock;
+  const budget = createBudget(1, clock);
+  const events = createEventLog(clock);
+  return { database: createDatabase({ connection, clock, budget }), budget, clock, events };
+}
 
 test('a standby is read-only by recovery', () => {
   const block = databaseBlock({
