@@ -1,30 +1,10 @@
 /** JSON of the API server before it is parsed as an object of a kind. */
-import { fieldsOf, textOf } from '../objects/fields.ts';
+import { fieldsOf } from '../objects/fields.ts';
 
 /** metadata.resourceVersion; '' without one. */
 export function resourceVersionOf(raw: unknown): string {
   const { resourceVersion } = fieldsOf(fieldsOf(raw)['metadata']);
   return typeof resourceVersion === 'string' && resourceVersion.length <= 64 ? resourceVersion : '';
-}
-
-/** An object that a parser rejected. */
-export interface RejectedObject {
-  /** '' without one. */
-  readonly uid: string;
-  /** `gitlab/gl-gitaly-0`; '' without a name. */
-  readonly name: string;
-  readonly why: string;
-}
-
-export function rejectedObject(raw: unknown, why: string): RejectedObject {
-  const { namespace, name, uid } = fieldsOf(fieldsOf(raw)['metadata']);
-  const named = textOf(name, 253);
-  const inNamespace = textOf(namespace, 253);
-  return {
-    uid: typeof uid === 'string' && uid.length <= 128 ? uid : '',
-    name: named === '' || inNamespace === '' ? named : `${inNamespace}/${named}`,
-    why,
-  };
 }
 
 /** Undefined when the text is not JSON. */

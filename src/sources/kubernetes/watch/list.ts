@@ -6,14 +6,8 @@ import { createYielder } from '../../../lib/yielder.ts';
 import { BrokenStream, type KubeApi, type KubeQuery } from '../api/api.ts';
 import { fieldsOf, shortText } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
-import {
-  isSyntaxError,
-  parseJsonText,
-  parseObject,
-  type RejectedObject,
-  rejectedObject,
-  resourceVersionOf,
-} from './json.ts';
+import { isSyntaxError, parseJsonText, parseObject, resourceVersionOf } from './json.ts';
+import { maxRejected, type RejectedObject, rejectedObject } from './rejected.ts';
 import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
 import { itemsOf, MalformedList, withIdleTimeout, withinBytes } from './stream.ts';
 import { endByFailure, endByLimit, endByMalformed, endByResponse, type WatchEnd } from './watch-end.ts';
@@ -29,7 +23,7 @@ export interface ListResult<T> {
   readonly objects: ReadonlyMap<string, Versioned<T>>;
   /** The resourceVersion from which a watch continues. */
   readonly version: string;
-  /** Only the first 64. */
+  /** Only the first `maxRejected`. */
   readonly rejected: readonly RejectedObject[];
 }
 
@@ -55,7 +49,6 @@ const pageSize = 500;
 /** etcd stores no object over 1.5 MiB. */
 export const maxObjectBytes = 4 * 1024 * 1024;
 const idleTimeoutMs = 60_000;
-const maxRejected = 64;
 /** Half the usual slice, because the lists and watches of several resources are parsed at the same time. */
 export const parsingSliceMs = 2;
 

@@ -11,13 +11,7 @@ import { BrokenStream, type KubeApi } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { noRestarts, type WatchEndReason } from '../store.ts';
-import {
-  createEventParser,
-  isSyntaxError,
-  type RejectedObject,
-  rejectedObject,
-  resourceVersionOf,
-} from './json.ts';
+import { createEventParser, isSyntaxError, resourceVersionOf } from './json.ts';
 import {
   type ListConsistency,
   type ListResult,
@@ -27,10 +21,12 @@ import {
   selectorQuery,
   type Versioned,
 } from './list.ts';
+import { createRejectedObjects, type RejectedObject, rejectedObject } from './rejected.ts';
 import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
 import { linesOf, oversizedLine, withIdleTimeout, withinBytes } from './stream.ts';
 import {
   createRetryPolicy,
+  endByClose,
   endByErrorEvent,
   endByFailure,
   endByLimit,
@@ -102,7 +98,6 @@ const successMs = 10_000;
 /** Bounds on one watch, some ten times what the events of a large cluster need in its few minutes. */
 const maxWatchBytes = 512 * 1024 ** 2;
 const maxWatchLines = 200_000;
-const maxRejected = 64;
 
 export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>): WatchLoop {
   const { api, clock, random, log, scope, isIncluded, sink, staleMs, signal } = options;
@@ -120,8 +115,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
   let lastEventAt: number | undefined;
   let lastEventMonotonic: number | undefined;
   let connectionFailure: Failure | undefined;
-  /** By uid, or by position in the list. */
-  const rejected = new Map<string, RejectedObject>();
+  const rejected = createRejectedObjects();
 
   function markEvent(): void {
     lastEventAt = clock.now();
@@ -188,8 +182,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     listed = true;
     nextList = undefined;
     version = listVersion;
-    rejected.clear();
-    for (const [index, object] of malformed.entries()) rejected.set(object.uid || `listed ${index}`, object);
+    rejected.replace(malformed);
     sink.listed(objects, malformed);
   }
 
@@ -246,8 +239,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
       // A watch without events or bookmarks has missed nothing.
       if (isExpired) markEvent();
       // Nothing else would end the report of a rejected object without a uid.
-      if (isExpired && rejected.size > 0) nextList = { kind: 'etcd' };
-      return endOfStream(isExpired);
+      if (isExpired && !rejected.isEmpty()) nextList = { kind: 'etcd' };
+      return isExpired ? { reason: 'expired', failure: undefined } : endByClose(watchText);
     } catch (error) {
       if (error instanceof BrokenStream) return endByFailure(error.failure);
       if (isSyntaxError(error)) return endByMalformed(watchText, 'one of its lines is not JSON');
@@ -257,17 +250,6 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
       if (clock.monotonic() - startedAt >= successMs) retryPolicy.reset();
     }
   }
-
-  const endOfStream = (isExpired: boolean): WatchEnd =>
-    isExpired
-      ? { reason: 'expired', failure: undefined }
-      : {
-          reason: 'closed',
-          failure: {
-            reason: 'refused',
-            message: `the API server closed ${watchText} before its requested end`,
-          },
-        };
 
   /** Returns the end of the watch if the event causes it. */
   function handleEvent(type: unknown, raw: unknown): WatchEnd | undefined {
@@ -282,13 +264,15 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
       return endByMalformed(watchText, 'an event of an unknown type');
     const outcome = resource.parse(raw);
     if (!outcome.ok) {
-      const { uid } = fieldsOf(fieldsOf(raw)['metadata']);
-      if (typeof uid !== 'string' || uid === '' || uid.length > 128)
-        return endByMalformed(watchText, outcome.why);
-      if (type === 'DELETED') rejected.delete(uid);
-      else if (rejected.size < maxRejected) rejected.set(uid, rejectedObject(raw, outcome.why));
-      if (type === 'DELETED') sink.gone(uid);
-      else sink.rejected(uid);
+      const malformed = rejectedObject(raw, outcome.why);
+      if (malformed.uid === '') return endByMalformed(watchText, outcome.why);
+      if (type === 'DELETED') {
+        rejected.delete(malformed.uid);
+        sink.gone(malformed.uid);
+      } else {
+        rejected.add(malformed);
+        sink.rejected(malformed.uid);
+      }
     } else {
       const { object } = outcome;
       rejected.delete(object.uid);
@@ -300,25 +284,13 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     return undefined;
   }
 
-  function failure(): Failure | undefined {
-    if (connectionFailure !== undefined || rejected.size === 0) return connectionFailure;
-    const [first] = [...rejected.values()].map(
-      ({ name, why }) => `${name === '' ? 'an object without a name' : name}: ${why}`,
-    );
-    const more = rejected.size > 1 ? `, and ${rejected.size - 1} more` : '';
-    return {
-      reason: 'parse',
-      message: `malformed objects among ${scopeText(resource, scope)}: ${first}${more}`,
-    };
-  }
-
   return {
     ended: run(),
     tried: tried.promise,
     state: () => ({
       ...{ listed, lastEventAt, lastEventMonotonic },
-      ...{ failure: failure(), malformed: [...rejected.values()].map(({ name }) => name) },
-      ...{ unavailable, restarts: { ...restarts } },
+      failure: connectionFailure ?? rejected.failure(scopeText(resource, scope)),
+      ...{ malformed: rejected.names(), unavailable, restarts: { ...restarts } },
     }),
   };
 }

@@ -11,9 +11,9 @@ import {
   type WatchState,
   watchEndReasons,
 } from '../store.ts';
-import type { RejectedObject } from './json.ts';
 import { maxKeptObjects, type Versioned } from './list.ts';
 import type { WatchLoopState, WatchSink } from './loop.ts';
+import type { RejectedObject } from './rejected.ts';
 
 export interface MergedStore<T> extends Store<T> {
   /**

@@ -181,6 +181,11 @@ export const endByFailure = (failure: Failure): WatchEnd => ({
   ...(failure.reason === 'too_large' ? { retryAfterSeconds: overLimitRetrySeconds } : {}),
 });
 
+export const endByClose = (what: string): WatchEnd => ({
+  reason: 'closed',
+  failure: { reason: 'refused', message: `the API server closed ${what} before its requested end` },
+});
+
 /** For a peer that sends without end. */
 const overLimitRetrySeconds = 60;
 

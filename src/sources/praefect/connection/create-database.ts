@@ -9,18 +9,12 @@ import type { Clock } from '../../../lib/clock.ts';
 import { type Log, silentLog } from '../../../lib/log.ts';
 import { createSerialQueue } from '../../../lib/serial-queue.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
-import {
-  type ConnectionFacts,
-  type Database,
-  type QueryOptions,
-  type QueryResult,
-  UnacceptableRows,
-} from '../database.ts';
+import type { ConnectionFacts, Database, QueryOptions, QueryResult } from '../database.ts';
 import { connect, createOutage } from './connect.ts';
 import { addressText, databaseFailure } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 import type { Session } from './session.ts';
-import { runTransaction, type StatementOptions, singleStatement } from './transaction.ts';
+import { runTransaction, singleStatement } from './transaction.ts';
 
 export interface DatabaseOptions {
   readonly connection: DatabaseConnection;
@@ -94,11 +88,8 @@ export function createDatabase({
     return result;
   }
 
-  /** Waits for the queue, connects, runs the query, and charges the budget before it admits the next one. */
-  async function takeTurn<T>(
-    given: QueryOptions,
-    run: (session: Session, options: StatementOptions) => Promise<DatabaseResult<T>>,
-  ): Promise<QueryResult<T>> {
+  /** Waits for the queue and connects. The caller ends its turn, which charges the budget and admits the next one. */
+  async function takeTurn(given: QueryOptions) {
     const { purpose = "Praefect's database" } = given;
     // Not AbortSignal.any: what depends on a signal that lives as long as the program is never collected.
     const deadline = createDeadline(clock, undefined, given.signal, closing.signal);
@@ -111,38 +102,45 @@ export function createDatabase({
     const started = clock.monotonic();
     const roundTripsBefore = live.ok ? live.value.roundTrips() : 0;
     const elapsedMs = (): number => clock.monotonic() - started;
-    try {
-      const result = live.ok ? await run(live.value, { ...given, purpose, signal }) : live;
-      return result.ok
-        ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
-        : { ok: false, failure: databaseFailure(result.fault, connection, purpose) };
-    } finally {
-      if (live.ok) {
-        const networkMs = (live.value.roundTrips() - roundTripsBefore) * roundTripMs;
-        budget.charge(Math.max(0, elapsedMs() - networkMs));
-      }
-      deadline.release();
-      leave?.();
-    }
+    return {
+      live,
+      options: { ...given, purpose, signal },
+      result: <T>(result: DatabaseResult<T>): QueryResult<T> =>
+        result.ok
+          ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
+          : { ok: false, failure: databaseFailure(result.fault, connection, purpose) },
+      end(): void {
+        if (live.ok) {
+          const networkMs = (live.value.roundTrips() - roundTripsBefore) * roundTripMs;
+          budget.charge(Math.max(0, elapsedMs() - networkMs));
+        }
+        deadline.release();
+        leave?.();
+      },
+    };
   }
 
   return {
-    query: (sql, given) =>
-      takeTurn(given, async (own, options) => {
-        const rows = await own.rows(singleStatement(sql, options), options);
-        if (!own.isInTransaction()) return rows;
-        own.abandon();
-        return rows.ok ? faulty(openTransaction) : rows;
-      }),
-    transaction: (given, body) =>
-      takeTurn(given, async (own, options) => {
-        try {
-          return await runTransaction(own, options, body);
-        } catch (error) {
-          if (!(error instanceof UnacceptableRows)) throw error;
-          return faulty({ reason: error.reason, found: error.message });
-        }
-      }),
+    async query(sql, given) {
+      const { live, options, result, end } = await takeTurn(given);
+      try {
+        if (!live.ok) return result(live);
+        const rows = await live.value.send(singleStatement(sql, options), options);
+        if (!live.value.isInTransaction()) return result(rows);
+        live.value.abandon();
+        return result(rows.ok ? faulty(openTransaction) : rows);
+      } finally {
+        end();
+      }
+    },
+    async transaction(given, body) {
+      const { live, options, result, end } = await takeTurn(given);
+      try {
+        return result(live.ok ? await runTransaction(live.value, options, body) : live);
+      } finally {
+        end();
+      }
+    },
     connection: () => facts,
     async close() {
       closing.abort();
@@ -163,7 +161,7 @@ async function fastestRoundTripMs(session: Session, clock: Clock, signal: AbortS
   let fastest = Number.POSITIVE_INFINITY;
   for (let attempt = 0; attempt < 3; attempt++) {
     const started = clock.monotonic();
-    const result = await session.rows('', { signal, statementTimeoutMs: 1000 });
+    const result = await session.send('', { signal, statementTimeoutMs: 1000 });
     if (!result.ok) return 0;
     fastest = Math.min(fastest, clock.monotonic() - started);
   }

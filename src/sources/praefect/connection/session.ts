@@ -6,7 +6,7 @@ import { createDeadline, untilAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { durationText } from '../../../lib/format.ts';
 import type { Secret } from '../../../lib/secret.ts';
-import type { ConnectionFacts, DatabaseRow, QueryOptions, ResponseBounds } from '../database.ts';
+import type { ConnectionFacts, DatabaseRow, QueryOptions } from '../database.ts';
 import { type FaultContext, faultOf, type RunningStatement } from './failures.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 import { copyBounds, rowsBounds } from './response-guard.ts';
@@ -17,18 +17,22 @@ const graceMs = 1000;
 const cancelTimeoutMs = 1000;
 const closeTimeoutMs = 500;
 
-type StatementLimits = Omit<QueryOptions, 'purpose'>;
+export type ReadChunk = (chunk: Buffer) => Promise<void> | void;
 
 export interface Session {
   readonly facts: ConnectionFacts;
-  /** Sends the text as one message and returns the rows of its last statement. */
-  rows(sql: string, limits: StatementLimits): Promise<DatabaseResult<readonly DatabaseRow[]>>;
-  /** Runs COPY ... TO STDOUT. Rejects with what `onChunk` throws, which also ends the session. */
-  copy(
+  /**
+   * Sends the text as one message and waits for the response within the limits; gives the session up when they are over.
+   * Returns the rows of the last statement.
+   *
+   * @param onChunk receives the data of COPY ... TO STDOUT, which has no rows. What it throws ends the session, and
+   *   `send` rejects with it
+   */
+  send(
     sql: string,
-    limits: StatementLimits,
-    onChunk: (chunk: Buffer) => Promise<void> | void,
-  ): Promise<DatabaseResult<void>>;
+    limits: QueryOptions,
+    onChunk?: ReadChunk,
+  ): Promise<DatabaseResult<readonly DatabaseRow[]>>;
   /** Messages that were sent and waited for since the connection was opened. */
   roundTrips(): number;
   /** Why the session is unusable; undefined while it is usable. */
@@ -89,18 +93,30 @@ export function createSession(
     });
   }
 
-  /** Sends a statement and waits for it within the limits; gives the session up when they are over. */
-  async function send<T>(
+  async function send(
     sql: string,
-    { bounds, signal, statementTimeoutMs }: StatementLimits,
-    defaultBounds: ResponseBounds,
-    run: () => Promise<T>,
-  ): Promise<DatabaseResult<T>> {
+    { bounds, signal, statementTimeoutMs }: QueryOptions,
+    onChunk?: ReadChunk,
+  ): Promise<DatabaseResult<readonly DatabaseRow[]>> {
     if (lost !== undefined) return faulty(lost);
     if (signal.aborted)
       return faulty({ reason: 'timeout', found: 'the deadline passed before the query was sent' });
-    stream.expect(bounds ?? defaultBounds);
-    const work = run();
+    let thrown: { readonly error: unknown } | undefined;
+    async function readAll(read: ReadChunk): Promise<readonly DatabaseRow[]> {
+      for await (const chunk of client.query(copyTo(sql))) {
+        try {
+          await read(chunk as Buffer);
+        } catch (error) {
+          thrown = { error };
+          // To use the connection again, the remaining rows would have to be read.
+          abandon();
+          break;
+        }
+      }
+      return [];
+    }
+    stream.expect(bounds ?? (onChunk === undefined ? rowsBounds : copyBounds));
+    const work = onChunk === undefined ? client.query<DatabaseRow>(sql).then(lastRows) : readAll(onChunk);
     const started = clock.monotonic();
     roundTrips += 1;
     const deadline = createDeadline(clock, statementTimeoutMs + graceMs, signal);
@@ -121,6 +137,7 @@ export function createSession(
       const first = await Promise.race([outcome, gaveUp]);
       // pg reports an error before the server is ready for the next statement, or before the connection ends.
       const settled = first === 'gave up' ? first : await Promise.race([isReady, gaveUp]);
+      if (thrown !== undefined) throw thrown.error;
       if (first !== 'gave up' && settled !== 'gave up') return first;
       abandon();
       return first === 'gave up' ? faulty(noResponse(deadline.isTimedOut(), running())) : first;
@@ -132,25 +149,7 @@ export function createSession(
 
   return {
     facts,
-    rows: (sql, limits) => send(sql, limits, rowsBounds, () => client.query<DatabaseRow>(sql).then(lastRows)),
-    async copy(sql, limits, onChunk) {
-      let thrown: { readonly error: unknown } | undefined;
-      async function readAll(): Promise<void> {
-        for await (const chunk of client.query(copyTo(sql))) {
-          try {
-            await onChunk(chunk as Buffer);
-          } catch (error) {
-            thrown = { error };
-            // To use the connection again, the remaining rows would have to be read.
-            abandon();
-            return;
-          }
-        }
-      }
-      const result = await send(sql, limits, copyBounds, readAll);
-      if (thrown !== undefined) throw thrown.error;
-      return result;
-    },
+    send,
     roundTrips: () => roundTrips,
     lost: () => lost,
     isInTransaction: () => client.getTransactionStatus() !== 'I',

@@ -5,12 +5,12 @@
  * transaction, and nothing that others left in the session may count.
  */
 import { unlessAborted } from '../../../lib/abort.ts';
-import type { QueryOptions, ReadTransaction } from '../database.ts';
+import { type DatabaseRow, type QueryOptions, type ReadTransaction, UnacceptableRows } from '../database.ts';
 import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
-import type { Session } from './session.ts';
+import type { ReadChunk, Session } from './session.ts';
 
 /** QueryOptions with their purpose. */
-export type StatementOptions = QueryOptions & { readonly purpose: string };
+type StatementOptions = QueryOptions & { readonly purpose: string };
 
 /** A longer wait for a lock means a migration or VACUUM FULL: the next run tries again. */
 const lockTimeoutMs = 1000;
@@ -69,7 +69,7 @@ class StatementFailed extends Error {
 
 /**
  * Runs the body between BEGIN and COMMIT. The first statement that fails decides the result, even if the body goes on.
- * Rejects with what the body throws of its own.
+ * Rejects with what the body throws of its own, except for UnacceptableRows.
  */
 export async function runTransaction<T>(
   session: Session,
@@ -80,13 +80,13 @@ export async function runTransaction<T>(
   let isRunning = false;
   let isOver = false;
 
-  async function runStatement<V>(run: () => Promise<DatabaseResult<V>>): Promise<V> {
+  async function runStatement(sql: string, onChunk?: ReadChunk): Promise<readonly DatabaseRow[]> {
     if (failed !== undefined) throw new StatementFailed(failed);
     if (isRunning || isOver)
       throw new Error('a transaction runs one statement at a time, and none after its end');
     isRunning = true;
     try {
-      const result = await run();
+      const result = await session.send(sql, options, onChunk);
       if (result.ok) return result.value;
       failed ??= result.fault;
       throw new StatementFailed(result.fault);
@@ -96,12 +96,13 @@ export async function runTransaction<T>(
   }
 
   const transaction: ReadTransaction = {
-    rows: (sql) => runStatement(() => session.rows(sql, options)),
-    copy: (sql, onChunk) =>
-      runStatement(() => session.copy(`COPY (${sql}) TO STDOUT (FORMAT binary)`, options, onChunk)),
+    rows: runStatement,
+    async copy(sql, onChunk) {
+      await runStatement(`COPY (${sql}) TO STDOUT (FORMAT binary)`, onChunk);
+    },
   };
 
-  const begun = await session.rows(beginStatement(options), options);
+  const begun = await session.send(beginStatement(options), options);
   if (!begun.ok) {
     await rollBack(session, options);
     return begun;
@@ -118,7 +119,7 @@ export async function runTransaction<T>(
         found: 'the deadline passed in the middle of the transaction',
       });
     isOver = true;
-    const committed = await session.rows('COMMIT', options);
+    const committed = await session.send('COMMIT', options);
     return committed.ok ? succeeded(ended.value) : committed;
   } catch (error) {
     isOver = true;
@@ -126,6 +127,7 @@ export async function runTransaction<T>(
     else await rollBack(session, options);
     if (failed !== undefined) return faulty(failed);
     if (error instanceof StatementFailed) return faulty(error.fault);
+    if (error instanceof UnacceptableRows) return faulty({ reason: error.reason, found: error.message });
     throw error;
   }
 }
@@ -134,6 +136,6 @@ async function rollBack(session: Session, options: QueryOptions): Promise<void> 
   if (session.lost() !== undefined) return;
   // Without time left only a new connection is certain to be clean.
   if (options.signal.aborted) return session.abandon();
-  const rolledBack = await session.rows('ROLLBACK', options);
+  const rolledBack = await session.send('ROLLBACK', options);
   if (!rolledBack.ok || session.isInTransaction()) session.abandon();
 }
