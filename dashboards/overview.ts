@@ -56,13 +56,13 @@ import {
   unattributedKills,
 } from '../src/sources/cgroup/metrics.ts';
 import { requestsDropped, scrapeUp } from '../src/sources/gitaly/metrics.ts';
-import { podReady } from '../src/sources/kubernetes/metrics.ts';
 import {
   apiClockSkew,
+  podReady,
   watchCurrent,
   watchLastEvent,
   watchObjects,
-} from '../src/sources/kubernetes/watch-metrics.ts';
+} from '../src/sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive, maintenanceEnd } from '../src/sources/maintenance/source.ts';
 import { repositoriesUnavailable } from '../src/sources/praefect/mirror/metrics.ts';
 import { up } from '../src/sources/praefect/queries/database.ts';

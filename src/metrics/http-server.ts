@@ -1,6 +1,6 @@
 /** The HTTP server's own metrics. */
 import { counter, gauge } from './metric.ts';
-import { type Family, samplesOf, single } from './samples.ts';
+import { createSamples, type Family } from './samples.ts';
 
 /** Why a scrape got no metrics. */
 const rejectionReasons = [
@@ -42,24 +42,18 @@ export interface ServerCounts {
 
 export const zeroCounts = (): ServerCounts => ({
   scrapesInFlight: 0,
-  rejected: {
-    concurrency: 0,
-    rate: 0,
-    unauthorized: 0,
-    client_certificate: 0,
-    web_config: 0,
-    timeout: 0,
-    internal: 0,
-  },
+  rejected: Object.fromEntries(rejectionReasons.map((reason) => [reason, 0])) as ServerCounts['rejected'],
 });
 
 /** @param isWebConfigInUse undefined without a web configuration file */
-export function serverFamilies(counts: ServerCounts, isWebConfigInUse: boolean | undefined): Family[] {
-  const rejected = samplesOf(scrapeRejectedTotal);
-  for (const reason of rejectionReasons) rejected.set({ reason }, counts.rejected[reason]);
-  return [
-    single(scrapesInFlight, counts.scrapesInFlight),
-    rejected.family(),
-    single(webConfigLastReloadSuccess, isWebConfigInUse === undefined ? undefined : Number(isWebConfigInUse)),
-  ];
+export function serverFamilies(
+  counts: ServerCounts,
+  isWebConfigInUse: boolean | undefined,
+): readonly Family[] {
+  const samples = createSamples();
+  samples.set(scrapesInFlight, {}, counts.scrapesInFlight);
+  for (const reason of rejectionReasons)
+    samples.set(scrapeRejectedTotal, { reason }, counts.rejected[reason]);
+  samples.set(webConfigLastReloadSuccess, {}, isWebConfigInUse);
+  return samples.families();
 }

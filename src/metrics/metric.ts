@@ -63,6 +63,28 @@ export const histogram = <const Labels extends LabelSpec = Record<never, never>>
   definition: MetricDefinition<Labels>,
 ): Metric<Labels, 'histogram'> => metric('histogram', name, definition);
 
+/** Declares metrics that belong together, such as those of one collector, and lists them in the order of declaration. */
+export interface MetricGroup {
+  readonly metrics: readonly Metric[];
+  readonly gauge: typeof gauge;
+  readonly counter: typeof counter;
+  readonly histogram: typeof histogram;
+}
+
+export function metricGroup(): MetricGroup {
+  const metrics: Metric[] = [];
+  const listed = <M extends Metric>(declared: M): M => {
+    metrics.push(declared);
+    return declared;
+  };
+  return {
+    metrics,
+    gauge: (name, definition) => listed(gauge(name, definition)),
+    counter: (name, definition) => listed(counter(name, definition)),
+    histogram: (name, definition) => listed(histogram(name, definition)),
+  };
+}
+
 function metric<Labels extends LabelSpec, Type extends MetricType>(
   type: Type,
   name: string,

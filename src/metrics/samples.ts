@@ -45,20 +45,66 @@ export const emptyBlock: Block = Object.freeze({ families: Object.freeze([]) });
 
 type ScalarMetric = Metric & { readonly type: 'gauge' | 'counter' };
 
+/** The samples of several metrics: `samples.set(up, { storage }, true)`. */
+export interface SampleSet {
+  /**
+   * Adds a series, unless the value is undefined: what is unknown is absent, never 0. True is 1, false is 0. The caller
+   * sets each label set once; lintBlock finds duplicates in tests.
+   */
+  set<M extends ScalarMetric>(metric: M, labels: LabelsOf<M>, value: number | boolean | undefined): void;
+  setHistogram<M extends Metric & { readonly type: 'histogram' }>(
+    metric: M,
+    labels: LabelsOf<M>,
+    histogram: Omit<HistogramSample, 'labelValues'> | undefined,
+  ): void;
+  families(): readonly Family[];
+}
+
+/** @param order of the families, with or without samples; those of other metrics follow in the order of their first samples */
+export function createSamples(order: readonly Metric[] = []): SampleSet {
+  const families = new Map<Metric, { samples: Sample[]; histograms: HistogramSample[] }>();
+  const familyOf = (metric: Metric) => {
+    const known = families.get(metric);
+    if (known !== undefined) return known;
+    const added = { samples: [], histograms: [] };
+    families.set(metric, added);
+    return added;
+  };
+  for (const metric of order) familyOf(metric);
+  return {
+    set(metric, labels, value) {
+      if (value !== undefined)
+        familyOf(metric).samples.push({ labelValues: labelValuesOf(metric, labels), value: Number(value) });
+    },
+    setHistogram(metric, labels, histogram) {
+      if (histogram !== undefined)
+        familyOf(metric).histograms.push({ labelValues: labelValuesOf(metric, labels), ...histogram });
+    },
+    families: () =>
+      [...families].map(
+        ([metric, { samples, histograms }]): Family =>
+          metric.type === 'histogram' ? { metric, histograms } : { metric, samples },
+      ),
+  };
+}
+
+function labelValuesOf<M extends Metric>({ labelNames }: M, labels: LabelsOf<M>): readonly string[] {
+  const lookup = labels as Readonly<Record<string, string>>;
+  return labelNames.map((name) => lookup[name] ?? '');
+}
+
 /** Collects the samples of one metric: `const up = samplesOf(metric); up.set({ storage }, 1)`. */
 export interface Samples<M extends Metric> {
-  /** Adds a series. The caller sets each label set once; lintBlock finds duplicates in tests. */
+  /** As `SampleSet.set`. */
   set(labels: LabelsOf<M>, value: number): this;
   family(): ScalarFamily;
 }
 
 export function samplesOf<M extends ScalarMetric>(metric: M): Samples<M> {
   const samples: Sample[] = [];
-  const names = metric.labelNames;
   return {
     set(labels, value) {
-      const lookup = labels as Readonly<Record<string, string>>;
-      samples.push({ labelValues: names.map((name) => lookup[name] ?? ''), value });
+      samples.push({ labelValues: labelValuesOf(metric, labels), value });
       return this;
     },
     family: () => ({ metric, samples }),

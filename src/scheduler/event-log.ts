@@ -1,7 +1,7 @@
 /** A bounded log of events (failovers, unhealthy storages, dropped requests, OOM kills), and their totals as metrics. */
 import type { Clock } from '../lib/clock.ts';
 import { counter, type Metric } from '../metrics/metric.ts';
-import { type Family, samplesOf } from '../metrics/samples.ts';
+import { createSamples, type Family } from '../metrics/samples.ts';
 
 export const eventKinds = [
   'failover',
@@ -67,7 +67,7 @@ export const eventMetrics: readonly Metric[] = Object.freeze([eventsTotal]);
 /** For the runner, as extra families. Every kind exists from the start, at 0. */
 export function eventFamilies(events: Pick<EventLog, 'totals'>): readonly Family[] {
   const totals = events.totals();
-  const samples = samplesOf(eventsTotal);
-  for (const kind of eventKinds) samples.set({ kind }, totals[kind]);
-  return [samples.family()];
+  const samples = createSamples();
+  for (const kind of eventKinds) samples.set(eventsTotal, { kind }, totals[kind]);
+  return samples.families();
 }

@@ -1,6 +1,6 @@
 /** Recorded from the exporter's own metrics: what the other recordings, alerts and panels depend on. */
 import { collectorFailures, collectorSuccess, exporterTime } from '../../scheduler/self-metrics.ts';
-import { watchRestarts } from '../../sources/kubernetes/watch-metrics.ts';
+import { watchRestarts } from '../../sources/kubernetes/metrics.ts';
 import { maintenanceActive } from '../../sources/maintenance/source.ts';
 import { promDuration } from '../durations.ts';
 import { clusterLabels } from '../labels.ts';

@@ -6,8 +6,7 @@ import {
 } from '../../sources/cgroup/level-metrics.ts';
 import { cgroupGitalys, lastOom, oomEvents, oomKills } from '../../sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../sources/gitaly/metrics.ts';
-import { podLastRestart, podReady, podRestarts } from '../../sources/kubernetes/metrics.ts';
-import { watchCurrent } from '../../sources/kubernetes/watch-metrics.ts';
+import { podLastRestart, podReady, podRestarts, watchCurrent } from '../../sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../sources/maintenance/source.ts';
 import { serverInfo } from '../../sources/server-info.ts';
 import { storageInfo } from '../../sources/storages/source.ts';

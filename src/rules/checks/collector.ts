@@ -1,7 +1,7 @@
 /** Runs the checks every minute: their metrics, and the latest evaluation for the API and the page. */
 
 import { anyValue, gauge, type Metric } from '../../metrics/metric.ts';
-import { type Block, samplesOf } from '../../metrics/samples.ts';
+import { type Block, createSamples } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { ownFailureReasons } from '../../scheduler/outcome.ts';
 import { checkIds } from './check.ts';
@@ -28,17 +28,16 @@ export const checksUnknown = gauge('gitaly_server_checks_unknown', {
 export const checkMetrics: readonly Metric[] = Object.freeze([checkPassed, checksUnknown]);
 
 export function checkBlock({ checks, findings }: Evaluation): Block {
-  const passed = samplesOf(checkPassed);
-  const unknown = samplesOf(checksUnknown);
+  const samples = createSamples();
   for (const { id, labels, result } of findings)
-    if (result !== 'unknown') passed.set({ check: id, ...labels }, result === 'pass' ? 1 : 0);
+    samples.set(checkPassed, { check: id, ...labels }, result === 'unknown' ? undefined : result === 'pass');
   for (const { id } of checks) {
     const open = findings.filter(
       (finding) => finding.id === id && finding.result === 'unknown' && !finding.notApplicable,
     );
-    unknown.set({ check: id }, open.length);
+    samples.set(checksUnknown, { check: id }, open.length);
   }
-  return { families: [passed.family(), unknown.family()] };
+  return { families: samples.families() };
 }
 
 export const checksCollectorName = 'checks';

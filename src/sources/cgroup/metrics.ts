@@ -1,5 +1,5 @@
 /** Metrics of Gitaly's cgroups: info, OOM kills, repository buckets, and the exporter's own reads. */
-import { anyValue, counter, gauge, type Metric } from '../../metrics/metric.ts';
+import { anyValue, counter, gauge, type Metric, metricGroup } from '../../metrics/metric.ts';
 import { identityLabels } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import { readFailures } from './files/reading.ts';
@@ -44,20 +44,21 @@ export const levelsMetrics: readonly Metric[] = Object.freeze([
   lastOom,
 ]);
 
+const buckets = metricGroup();
 const perBucket = { ...identityLabels, bucket: anyValue } as const;
 const choiceDetails =
   'Exposed for the buckets that cgroup.buckets selects. With top: the busiest of each Gitaly by CPU time and memory, and every bucket with an OOM kill since the exporter started.';
 const partialDetails =
   'Absent, rather than too low, when a bucket could not be read (gitaly_server_bucket_read_errors).';
 
-export const gitProcesses = gauge('gitaly_server_git_processes', {
+export const gitProcesses = buckets.gauge('gitaly_server_git_processes', {
   help: 'Running Git processes, in all repository buckets together.',
   details: `${partialDetails} Absent where Gitaly's cgroups are disabled.`,
   origin: 'lines of cgroup.procs',
   labels: identityLabels,
 });
 
-export const bucketCount = gauge('gitaly_server_buckets', {
+export const bucketCount = buckets.gauge('gitaly_server_buckets', {
   help: 'Repository buckets of this Gitaly: as configured where that is known, else those that exist.',
   details:
     "Gitaly creates a bucket when a repository first needs it. Absent where Gitaly's cgroups are disabled.",
@@ -65,21 +66,21 @@ export const bucketCount = gauge('gitaly_server_buckets', {
   labels: identityLabels,
 });
 
-export const bucketsActive = gauge('gitaly_server_buckets_active', {
+export const bucketsActive = buckets.gauge('gitaly_server_buckets_active', {
   help: 'Repository buckets with a process or anonymous memory.',
   details: `${partialDetails} Anonymous memory without a process is rare, and checked once a minute.`,
   origin: 'populated of cgroup.events, anon of memory.stat',
   labels: identityLabels,
 });
 
-export const bucketsNearLimit = gauge('gitaly_server_buckets_near_limit', {
+export const bucketsNearLimit = buckets.gauge('gitaly_server_buckets_near_limit', {
   help: 'Repository buckets whose anonymous memory exceeds 80 % of their memory limit.',
   details: `The next large Git process there may be OOM-killed. Page cache does not count. ${partialDetails} Absent where buckets have no memory controller.`,
   origin: 'anon of memory.stat compared with memory.max',
   labels: identityLabels,
 });
 
-export const bucketReadErrors = gauge('gitaly_server_bucket_read_errors', {
+export const bucketReadErrors = buckets.gauge('gitaly_server_bucket_read_errors', {
   help: 'Repository buckets that could not be read completely in the last sweep.',
   details:
     'gitaly_exporter_cgroup_read_failures_total has the reasons. Buckets that were removed during the sweep do not count.',
@@ -87,7 +88,7 @@ export const bucketReadErrors = gauge('gitaly_server_bucket_read_errors', {
   labels: identityLabels,
 });
 
-export const bucketMemoryUsage = gauge('gitaly_server_bucket_memory_usage_bytes', {
+export const bucketMemoryUsage = buckets.gauge('gitaly_server_bucket_memory_usage_bytes', {
   help: 'Memory usage of the Git processes in the bucket, including page cache.',
   details: choiceDetails,
   origin: 'memory.current',
@@ -95,7 +96,7 @@ export const bucketMemoryUsage = gauge('gitaly_server_bucket_memory_usage_bytes'
   labels: perBucket,
 });
 
-export const bucketMemoryLimit = gauge('gitaly_server_bucket_memory_limit_bytes', {
+export const bucketMemoryLimit = buckets.gauge('gitaly_server_bucket_memory_limit_bytes', {
   help: 'Memory limit of the bucket; absent when there is none.',
   details: choiceDetails,
   origin: 'memory.max',
@@ -103,7 +104,7 @@ export const bucketMemoryLimit = gauge('gitaly_server_bucket_memory_limit_bytes'
   labels: perBucket,
 });
 
-export const bucketCpuUsage = counter('gitaly_server_bucket_cpu_usage_seconds_total', {
+export const bucketCpuUsage = buckets.counter('gitaly_server_bucket_cpu_usage_seconds_total', {
   help: 'CPU time of the Git processes in the bucket.',
   details: choiceDetails,
   origin: 'usage_usec of cpu.stat',
@@ -111,7 +112,7 @@ export const bucketCpuUsage = counter('gitaly_server_bucket_cpu_usage_seconds_to
   labels: perBucket,
 });
 
-export const bucketCpuThrottled = counter('gitaly_server_bucket_cpu_throttled_seconds_total', {
+export const bucketCpuThrottled = buckets.counter('gitaly_server_bucket_cpu_throttled_seconds_total', {
   help: "Time for which the bucket's own CPU limit throttled its processes, summed over CPUs.",
   details: choiceDetails,
   origin: 'throttled_usec of cpu.stat',
@@ -119,7 +120,7 @@ export const bucketCpuThrottled = counter('gitaly_server_bucket_cpu_throttled_se
   labels: perBucket,
 });
 
-export const bucketOomKills = counter('gitaly_server_bucket_oom_kills_total', {
+export const bucketOomKills = buckets.counter('gitaly_server_bucket_oom_kills_total', {
   help: 'Processes of the bucket OOM-killed since the exporter started, whichever limit was exceeded.',
   details: choiceDetails,
   origin: 'oom_kill of memory.events.local',
@@ -127,27 +128,18 @@ export const bucketOomKills = counter('gitaly_server_bucket_oom_kills_total', {
 });
 
 /** Of the collector `cgroup_buckets`. */
-export const bucketMetrics: readonly Metric[] = Object.freeze([
-  gitProcesses,
-  bucketCount,
-  bucketsActive,
-  bucketsNearLimit,
-  bucketReadErrors,
-  bucketMemoryUsage,
-  bucketMemoryLimit,
-  bucketCpuUsage,
-  bucketCpuThrottled,
-  bucketOomKills,
-]);
+export const bucketMetrics = buckets.metrics;
 
-export const cgroupGitalys = gauge('gitaly_exporter_cgroup_gitalys', {
+const selfGroup = metricGroup();
+
+export const cgroupGitalys = selfGroup.gauge('gitaly_exporter_cgroup_gitalys', {
   help: "Gitalys found in this host's cgroups at the last scan.",
   details:
     'Absent while the cgroups cannot be scanned, and while none is found but a directory may not be read. 0 when no Gitaly runs here. Pods that run outside of their slice do not count.',
   origin: "the exporter's scan of the cgroup tree",
 });
 
-export const cgroupReadFailures = counter('gitaly_exporter_cgroup_read_failures_total', {
+export const cgroupReadFailures = selfGroup.counter('gitaly_exporter_cgroup_read_failures_total', {
   help: 'Failed reads of cgroup files, by reason.',
   details:
     'The values of a file that could not be read are absent. permission: the exporter may not read it. too_many_open_files: the limit on open files is too low. malformed: the content is not what a kernel writes. io: any other error. Files that this kernel does not have and cgroups that were removed do not count.',
@@ -155,19 +147,19 @@ export const cgroupReadFailures = counter('gitaly_exporter_cgroup_read_failures_
   labels: { reason: readFailures },
 });
 
-export const unattributedKills = counter('gitaly_exporter_cgroup_unattributed_oom_kills_total', {
+export const unattributedKills = selfGroup.counter('gitaly_exporter_cgroup_unattributed_oom_kills_total', {
   help: 'OOM kills in pods removed before they could be read, of which one was a Gitaly.',
   details:
     'Kills right before the removal: the exporter reads a pod within half a second of a kill. Their pod and level are unknown, so they are in no gitaly_server_oom_* metric.',
   origin: "memory.events of the pods' parent cgroup",
 });
 
-export const cgroupOpenFiles = gauge('gitaly_exporter_cgroup_open_files', {
+export const cgroupOpenFiles = selfGroup.gauge('gitaly_exporter_cgroup_open_files', {
   help: 'Cgroup files that the exporter keeps open.',
   origin: "the exporter's reads",
 });
 
-export const cgroupWatches = gauge('gitaly_exporter_cgroup_watches', {
+export const cgroupWatches = selfGroup.gauge('gitaly_exporter_cgroup_watches', {
   help: 'Active inotify watches on cgroups, by kind.',
   details:
     'directory: directories in which Gitalys are created and removed. memory_events: Gitalys whose OOM kills are reported immediately; those of the others are found by polling.',
@@ -176,13 +168,7 @@ export const cgroupWatches = gauge('gitaly_exporter_cgroup_watches', {
 });
 
 /** Part of the exporter's own metrics: exposed even while there is no Gitaly and nothing can be read. */
-export const cgroupSelfMetrics: readonly Metric[] = Object.freeze([
-  cgroupGitalys,
-  cgroupReadFailures,
-  unattributedKills,
-  cgroupOpenFiles,
-  cgroupWatches,
-]);
+export const cgroupSelfMetrics = selfGroup.metrics;
 
 export const cgroupMetrics: readonly Metric[] = Object.freeze([
   ...levelsMetrics,

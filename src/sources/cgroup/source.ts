@@ -1,7 +1,7 @@
 /** The cgroup source: finds and follows this host's Gitalys; two collectors, own metrics, and the view. */
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
-import { type Family, samplesOf, single } from '../../metrics/samples.ts';
+import { createSamples, type Family } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createWake } from '../../scheduler/wake.ts';
@@ -10,7 +10,7 @@ import { bucketMaxAgeMs, createBucketCollector } from './buckets/collector.ts';
 import type { BucketChoice, GitSweep } from './buckets/sweep.ts';
 import { createFinder } from './discovery/finder.ts';
 import { createCgroupFiles } from './files/files.ts';
-import { type CgroupFiles, readFailures } from './files/reading.ts';
+import { readFailures } from './files/reading.ts';
 import { createDisappearedHistory, createThrottlingHistory } from './history.ts';
 import { createLevelCollector } from './levels/collector.ts';
 import type { GitalyRead } from './levels/read.ts';
@@ -166,16 +166,17 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
       const { failure, isPartial, scannedAt, trees } = watch.state();
       const found = trees.filter(({ vacancy }) => vacancy === undefined).length;
       const isKnown = scannedAt !== undefined && failure === undefined && (found > 0 || !isPartial);
-      return [
-        single(metrics.cgroupGitalys, isKnown ? found : undefined),
-        readFailureFamily(files),
-        single(metrics.unattributedKills, tracker.health().unattributed),
-        single(metrics.cgroupOpenFiles, files.openDescriptors()),
-        samplesOf(metrics.cgroupWatches)
-          .set({ kind: 'directory' }, directoryWatch.watched())
-          .set({ kind: 'memory_events' }, eventsWatch.watched())
-          .family(),
-      ];
+      const failures = files.failures();
+      const samples = createSamples(metrics.cgroupSelfMetrics);
+      samples.set(metrics.cgroupGitalys, {}, isKnown ? found : undefined);
+      // Every reason exists from the start, at 0.
+      for (const reason of readFailures)
+        samples.set(metrics.cgroupReadFailures, { reason }, failures[reason]);
+      samples.set(metrics.unattributedKills, {}, tracker.health().unattributed);
+      samples.set(metrics.cgroupOpenFiles, {}, files.openDescriptors());
+      samples.set(metrics.cgroupWatches, { kind: 'directory' }, directoryWatch.watched());
+      samples.set(metrics.cgroupWatches, { kind: 'memory_events' }, eventsWatch.watched());
+      return samples.families();
     },
 
     view() {
@@ -203,12 +204,4 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
       files.close();
     },
   };
-}
-
-/** Every reason exists from the start, at 0. */
-function readFailureFamily(files: CgroupFiles): Family {
-  const counts = files.failures();
-  const samples = samplesOf(metrics.cgroupReadFailures);
-  for (const reason of readFailures) samples.set({ reason }, counts[reason]);
-  return samples.family();
 }

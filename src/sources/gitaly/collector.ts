@@ -7,7 +7,7 @@ import { type GitalyConfig, parseGitalyConfig } from '../../config/gitaly/gitaly
 import { problemText } from '../../config/problem.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { ReadText } from '../../lib/files.ts';
-import { type Block, samplesOf } from '../../metrics/samples.ts';
+import { type Block, createSamples } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { type Failure, failed, httpFailureReasons } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey, identityText } from '../identity.ts';
@@ -186,14 +186,13 @@ function serverRead(target: ScrapeTarget, read: PageRead): ServerRead {
 }
 
 function readFamilies(reads: readonly ServerRead[]): Block['families'] {
-  const up = samplesOf(scrapeUp);
-  const duration = samplesOf(scrapeDuration);
+  const samples = createSamples();
   for (const { target, seconds, failure } of reads) {
     const labels = { ...target.identity, component: target.component };
-    up.set(labels, failure === undefined ? 1 : 0);
-    duration.set(labels, seconds);
+    samples.set(scrapeUp, labels, failure === undefined);
+    samples.set(scrapeDuration, labels, seconds);
   }
-  return [up.family(), duration.family()];
+  return samples.families();
 }
 
 function snapshotsOf(reads: readonly ServerRead[], configs: ConfigByIdentity): readonly ServerSnapshot[] {

@@ -1,135 +1,82 @@
-/** From the limits of every server to samples: pure. */
-import type { Limit } from '../../config/gitaly/gitaly-config.ts';
-import type { LabelsOf, Metric } from '../../metrics/metric.ts';
-import { type Family, type HistogramSample, samplesOf } from '../../metrics/samples.ts';
-import type { ServerLimits } from './limits.ts';
+/** From the reads and limits of every server to samples: pure. */
+import type { LabelsOf } from '../../metrics/metric.ts';
+import { createSamples, type Family, type SampleSet } from '../../metrics/samples.ts';
+import type { LimitState, ServerLimits } from './limits.ts';
 import * as metrics from './metrics.ts';
 import type { WaitHistogram } from './server-use.ts';
 
 /** Values that are unknown have no sample. */
 export function limitFamilies(servers: readonly ServerLimits[]): readonly Family[] {
-  return [
-    ...rpcFamilies(servers),
-    ...rateLimitFamilies(servers),
-    ...packObjectsFamilies(servers),
-    backoffsFamily(servers),
-  ];
-}
-
-function rpcFamilies(servers: readonly ServerLimits[]): readonly Family[] {
-  const limit = samplesOf(metrics.concurrencyLimit);
-  const unauthenticatedLimit = samplesOf(metrics.concurrencyUnauthenticatedLimit);
-  const queueLimit = samplesOf(metrics.concurrencyQueueLimit);
-  const queueWaitLimit = samplesOf(metrics.concurrencyQueueWaitLimit);
-  const inProgress = samplesOf(metrics.concurrencyInProgress);
-  const queued = samplesOf(metrics.concurrencyQueued);
-  const dropped = samplesOf(metrics.requestsDropped);
-  const droppedUnauthenticated = samplesOf(metrics.requestsDroppedUnauthenticated);
-  const waits: HistogramSample[] = [];
-  for (const { identity, rpcs, dropReasons } of servers)
-    for (const { service, method, use, ...state } of rpcs) {
+  const samples = createSamples(metrics.limitMetrics);
+  for (const server of servers) {
+    const { identity, rateLimits, backoffs } = server;
+    setRpcs(samples, server);
+    setPackObjects(samples, server);
+    for (const { service, method, burst, intervalSeconds } of rateLimits) {
       const labels = { ...identity, grpc_service: service, grpc_method: method };
-      setLimit(limit, labels, state);
-      setLimit(unauthenticatedLimit, labels, state.unauthenticated);
-      setKnown(queueLimit, labels, state.queueSize);
-      setKnown(queueWaitLimit, labels, state.queueWaitSeconds);
-      setKnown(inProgress, labels, use?.inProgress);
-      setKnown(queued, labels, use?.queued);
-      if (use?.wait !== undefined) waits.push(histogramOf(metrics.concurrencyWait, labels, use.wait));
-      if (use?.dropped !== undefined)
-        for (const reason of new Set([...dropReasons, ...use.dropped.keys()]))
-          dropped.set({ ...labels, reason }, use.dropped.get(reason) ?? 0);
-      for (const reason of metrics.queueDropReasons)
-        if (use?.droppedUnauthenticated !== undefined)
-          droppedUnauthenticated.set({ ...labels, reason }, use.droppedUnauthenticated.get(reason) ?? 0);
+      samples.set(metrics.rateLimitBurst, labels, burst);
+      samples.set(metrics.rateLimitInterval, labels, intervalSeconds);
     }
-  return [
-    limit.family(),
-    unauthenticatedLimit.family(),
-    queueLimit.family(),
-    queueWaitLimit.family(),
-    inProgress.family(),
-    queued.family(),
-    { metric: metrics.concurrencyWait, histograms: waits },
-    dropped.family(),
-    droppedUnauthenticated.family(),
-  ];
-}
-
-function rateLimitFamilies(servers: readonly ServerLimits[]): readonly Family[] {
-  const burst = samplesOf(metrics.rateLimitBurst);
-  const interval = samplesOf(metrics.rateLimitInterval);
-  for (const { identity, rateLimits } of servers)
-    for (const { service, method, ...rate } of rateLimits) {
-      const labels = { ...identity, grpc_service: service, grpc_method: method };
-      burst.set(labels, rate.burst);
-      interval.set(labels, rate.intervalSeconds);
-    }
-  return [burst.family(), interval.family()];
-}
-
-function packObjectsFamilies(servers: readonly ServerLimits[]): readonly Family[] {
-  const limit = samplesOf(metrics.packObjectsLimit);
-  const unauthenticatedLimit = samplesOf(metrics.packObjectsUnauthenticatedLimit);
-  const queueLimit = samplesOf(metrics.packObjectsQueueLimit);
-  const queueWaitLimit = samplesOf(metrics.packObjectsQueueWaitLimit);
-  const inProgress = samplesOf(metrics.packObjectsInProgress);
-  const queued = samplesOf(metrics.packObjectsQueued);
-  const dropped = samplesOf(metrics.packObjectsDropped);
-  const waits: HistogramSample[] = [];
-  for (const { identity, packObjects } of servers) {
-    const { use } = packObjects;
-    setLimit(limit, identity, packObjects);
-    setLimit(unauthenticatedLimit, identity, packObjects.unauthenticated);
-    setKnown(queueLimit, identity, packObjects.queueSize);
-    setKnown(queueWaitLimit, identity, packObjects.queueWaitSeconds);
-    if (use === undefined) continue;
-    setKnown(inProgress, identity, use.inProgress);
-    setKnown(queued, identity, use.queued);
-    if (use.wait !== undefined) waits.push(histogramOf(metrics.packObjectsWait, identity, use.wait));
-    for (const reason of metrics.queueDropReasons)
-      dropped.set({ ...identity, reason }, use.dropped?.get(reason) ?? 0);
+    for (const [watcher, count] of backoffs)
+      samples.set(metrics.adaptiveBackoffs, { ...identity, watcher }, count);
   }
-  return [
-    limit.family(),
-    unauthenticatedLimit.family(),
-    queueLimit.family(),
-    queueWaitLimit.family(),
-    inProgress.family(),
-    queued.family(),
-    { metric: metrics.packObjectsWait, histograms: waits },
-    dropped.family(),
-  ];
+  return samples.families();
 }
 
-function backoffsFamily(servers: readonly ServerLimits[]): Family {
-  const samples = samplesOf(metrics.adaptiveBackoffs);
-  for (const { identity, backoffs } of servers)
-    for (const [watcher, count] of backoffs) samples.set({ ...identity, watcher }, count);
-  return samples.family();
+function setRpcs(samples: SampleSet, { identity, rpcs, dropReasons }: ServerLimits): void {
+  for (const { service, method, use, ...state } of rpcs) {
+    const labels = { ...identity, grpc_service: service, grpc_method: method };
+    for (const [own, limit] of boundsOf(state))
+      samples.set(metrics.concurrencyLimit, { ...labels, ...own }, limit);
+    for (const [own, limit] of boundsOf(state.unauthenticated))
+      samples.set(metrics.concurrencyUnauthenticatedLimit, { ...labels, ...own }, limit);
+    samples.set(metrics.concurrencyQueueLimit, labels, state.queueSize);
+    samples.set(metrics.concurrencyQueueWaitLimit, labels, state.queueWaitSeconds);
+    samples.set(metrics.concurrencyInProgress, labels, use?.inProgress);
+    samples.set(metrics.concurrencyQueued, labels, use?.queued);
+    samples.setHistogram(metrics.concurrencyWait, labels, thinned(use?.wait));
+    if (use?.dropped !== undefined)
+      for (const reason of new Set([...dropReasons, ...use.dropped.keys()]))
+        samples.set(metrics.requestsDropped, { ...labels, reason }, use.dropped.get(reason) ?? 0);
+    const dropped = use?.droppedUnauthenticated;
+    for (const reason of metrics.queueDropReasons)
+      samples.set(
+        metrics.requestsDroppedUnauthenticated,
+        { ...labels, reason },
+        dropped && (dropped.get(reason) ?? 0),
+      );
+  }
 }
 
-function setKnown<L>(
-  samples: { set(labels: L, value: number): unknown },
-  labels: NoInfer<L>,
-  value: number | undefined,
-): void {
-  if (value !== undefined) samples.set(labels, value);
+function setPackObjects(samples: SampleSet, { identity, packObjects }: ServerLimits): void {
+  const { use } = packObjects;
+  for (const [own, limit] of boundsOf(packObjects))
+    samples.set(metrics.packObjectsLimit, { ...identity, ...own }, limit);
+  for (const [own, limit] of boundsOf(packObjects.unauthenticated))
+    samples.set(metrics.packObjectsUnauthenticatedLimit, { ...identity, ...own }, limit);
+  samples.set(metrics.packObjectsQueueLimit, identity, packObjects.queueSize);
+  samples.set(metrics.packObjectsQueueWaitLimit, identity, packObjects.queueWaitSeconds);
+  samples.set(metrics.packObjectsInProgress, identity, use?.inProgress);
+  samples.set(metrics.packObjectsQueued, identity, use?.queued);
+  samples.setHistogram(metrics.packObjectsWait, identity, thinned(use?.wait));
+  for (const reason of metrics.queueDropReasons)
+    samples.set(metrics.packObjectsDropped, { ...identity, reason }, use && (use.dropped?.get(reason) ?? 0));
 }
 
 type LimitLabels = Pick<LabelsOf<typeof metrics.concurrencyLimit>, 'kind' | 'bound'>;
 
-function setLimit<L>(
-  samples: { set(labels: L & LimitLabels, value: number): unknown },
-  labels: L,
-  { configured, adaptive }: { readonly configured: Limit | undefined; readonly adaptive: number | undefined },
-): void {
-  if (adaptive !== undefined) samples.set({ ...labels, kind: 'adaptive', bound: 'current' }, adaptive);
-  if (configured?.kind === 'static')
-    samples.set({ ...labels, kind: 'static', bound: 'current' }, configured.current);
-  if (configured?.kind === 'adaptive')
-    for (const bound of ['min', 'max', 'initial'] as const)
-      samples.set({ ...labels, kind: 'adaptive', bound }, configured[bound]);
+/** The bounds that have values, and those values. */
+function boundsOf({
+  configured,
+  adaptive,
+}: Pick<LimitState, 'configured' | 'adaptive'>): readonly (readonly [LimitLabels, number | undefined])[] {
+  const current = [{ kind: 'adaptive', bound: 'current' }, adaptive] as const;
+  if (configured?.kind !== 'adaptive')
+    return [current, [{ kind: 'static', bound: 'current' }, configured?.current]];
+  const bounds = (['min', 'max', 'initial'] as const).map(
+    (bound) => [{ kind: 'adaptive', bound }, configured[bound]] as const,
+  );
+  return [current, ...bounds];
 }
 
 /**
@@ -139,17 +86,12 @@ function setLimit<L>(
 const waitBoundaries = [0.1, 1, 10, 60];
 
 /** For each boundary the first bucket that reaches it, and the one of all calls. */
-function thinned(buckets: WaitHistogram['buckets']): WaitHistogram['buckets'] {
+function thinned(histogram: WaitHistogram | undefined): WaitHistogram | undefined {
+  if (histogram === undefined) return undefined;
+  const { buckets } = histogram;
   const kept = new Set(waitBoundaries.map((boundary) => buckets.find(({ le }) => le >= boundary)));
-  return buckets.filter((bucket) => kept.has(bucket) || bucket.le === Number.POSITIVE_INFINITY);
+  return {
+    ...histogram,
+    buckets: buckets.filter((bucket) => kept.has(bucket) || bucket.le === Number.POSITIVE_INFINITY),
+  };
 }
-
-const histogramOf = <M extends Metric>(
-  metric: M,
-  labels: LabelsOf<M>,
-  histogram: WaitHistogram,
-): HistogramSample => ({
-  labelValues: metric.labelNames.map((name) => (labels as Readonly<Record<string, string>>)[name] ?? ''),
-  ...histogram,
-  buckets: thinned(histogram.buckets),
-});

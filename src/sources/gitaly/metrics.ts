@@ -4,8 +4,11 @@
  * `namespace` and `pod` are empty on a virtual machine, where `node` is the host's name. docs/limits.md explains what
  * the numbers mean and what they do not show.
  */
-import { anyValue, counter, gauge, histogram, type Metric } from '../../metrics/metric.ts';
+import { anyValue, type Metric, metricGroup } from '../../metrics/metric.ts';
 import { components } from '../identity.ts';
+
+const scrapes = metricGroup();
+const { counter, gauge, histogram, metrics } = metricGroup();
 
 /** Why a request was dropped. */
 export const dropReasons = ['queue_full', 'queue_wait', 'rate', 'other', 'load_shed'] as const;
@@ -24,7 +27,7 @@ const limit = { kind: limitKinds, bound: limitBounds } as const;
 const reasonDetails =
   'queue_full: max_queue_size was reached. queue_wait: it waited for longer than max_queue_wait. rate: over a rate limit, up to GitLab 17. load_shed: ended by the load shedder, from GitLab 19.0 on. other: the client left or its own deadline passed while it waited, and every reason that this version does not know.';
 
-export const scrapeUp = gauge('gitaly_server_scrape_up', {
+export const scrapeUp = scrapes.gauge('gitaly_server_scrape_up', {
   help: "1 when the exporter's last read of the server's own metrics succeeded, else 0.",
   details:
     "Present for every known target. While it is 0, everything that comes from the server's own metrics is absent, and the page shows why.",
@@ -32,7 +35,7 @@ export const scrapeUp = gauge('gitaly_server_scrape_up', {
   labels: { ...identity, component: components },
 });
 
-export const scrapeDuration = gauge('gitaly_server_scrape_duration_seconds', {
+export const scrapeDuration = scrapes.gauge('gitaly_server_scrape_duration_seconds', {
   help: "Duration of the exporter's last read of the server's own metrics, whether it succeeded or not.",
   origin: "the exporter's read of /metrics",
   unit: 'seconds',
@@ -194,27 +197,5 @@ export const adaptiveBackoffs = counter('gitaly_server_adaptive_limit_backoffs_t
 });
 
 /** All metrics of the collector `gitaly_metrics`. */
-export const gitalyMetrics: readonly Metric[] = Object.freeze([
-  scrapeUp,
-  scrapeDuration,
-  concurrencyLimit,
-  concurrencyUnauthenticatedLimit,
-  concurrencyQueueLimit,
-  concurrencyQueueWaitLimit,
-  concurrencyInProgress,
-  concurrencyQueued,
-  concurrencyWait,
-  requestsDropped,
-  requestsDroppedUnauthenticated,
-  rateLimitBurst,
-  rateLimitInterval,
-  packObjectsLimit,
-  packObjectsUnauthenticatedLimit,
-  packObjectsQueueLimit,
-  packObjectsQueueWaitLimit,
-  packObjectsInProgress,
-  packObjectsQueued,
-  packObjectsWait,
-  packObjectsDropped,
-  adaptiveBackoffs,
-]);
+export const limitMetrics = metrics;
+export const gitalyMetrics: readonly Metric[] = [...scrapes.metrics, ...limitMetrics];

@@ -1,5 +1,5 @@
 /** Samples of Gitaly's pods, of the StatefulSets, budgets and nodes around them, and of the watches. Pure. */
-import { type Family, type HistogramSample, samplesOf } from '../../metrics/samples.ts';
+import { createSamples, type Family, type SampleSet } from '../../metrics/samples.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
 import type { LocalTimes } from './api-time.ts';
@@ -24,58 +24,47 @@ interface PodState {
   readonly times: LocalTimes;
 }
 
-export const podFamilies = (state: PodState): readonly Family[] => [
-  ...statusFamilies(state),
-  ...restartFamilies(state),
-  ...rotationFamilies(state),
-];
-
-/** The same for Praefect, by other metrics: alerts on Gitaly's pods must not fire for Praefect's. */
-export function praefectPodFamilies({ pods, restarts, rotations, ongoing }: PodState): readonly Family[] {
-  return [
-    readyFamily(metrics.praefectPodReady, pods, ongoing),
-    restartTotals(metrics.praefectPodRestarts, pods, restarts),
-    rotationTotals(metrics.praefectPodRotations, pods, rotations),
-  ];
+export function podFamilies(state: PodState): readonly Family[] {
+  const samples = createSamples();
+  setReady(samples, metrics.podReady, state);
+  setStatus(samples, state);
+  setRestarts(samples, metrics.podRestarts, state);
+  setLastRestarts(samples, state);
+  setRotations(samples, state);
+  return samples.families();
 }
 
-function readyFamily(
-  metric: typeof metrics.podReady,
-  pods: readonly Pod[],
-  ongoing: readonly OngoingRotation[],
-): Family {
-  const ready = samplesOf(metric);
-  for (const pod of pods) ready.set(podIdentity(pod), isReady(pod) ? 1 : 0);
+/** The same for Praefect, by other metrics: alerts on Gitaly's pods must not fire for Praefect's. */
+export function praefectPodFamilies(state: PodState): readonly Family[] {
+  const samples = createSamples();
+  setReady(samples, metrics.praefectPodReady, state);
+  setRestarts(samples, metrics.praefectPodRestarts, state);
+  setRotationTotals(samples, metrics.praefectPodRotations, state);
+  return samples.families();
+}
+
+function setReady(samples: SampleSet, metric: typeof metrics.podReady, { pods, ongoing }: PodState): void {
+  for (const pod of pods) samples.set(metric, podIdentity(pod), isReady(pod));
   // Several watches are not synchronized: a pod may exist that its rotation does not know yet.
   const names = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
   for (const { namespace, pod, missing } of ongoing)
-    if (missing && !names.has(`${namespace}/${pod}`)) ready.set({ namespace, pod, node: '' }, 0);
-  return ready.family();
+    if (missing && !names.has(`${namespace}/${pod}`)) samples.set(metric, { namespace, pod, node: '' }, 0);
 }
 
-function statusFamilies({ pods, ongoing }: PodState): readonly Family[] {
-  const phase = samplesOf(metrics.podPhase);
-  const waiting = samplesOf(metrics.podWaitingContainers);
-  const memory = samplesOf(metrics.podMemoryRequest);
-  const cpu = samplesOf(metrics.podCpuRequest);
+function setStatus(samples: SampleSet, { pods }: PodState): void {
   for (const pod of pods) {
     const identity = podIdentity(pod);
-    for (const each of metrics.podPhases)
-      phase.set({ ...identity, phase: each }, phaseOf(pod) === each ? 1 : 0);
+    for (const phase of metrics.podPhases)
+      samples.set(metrics.podPhase, { ...identity, phase }, phaseOf(pod) === phase);
     const reasons = waitingReasonsOf(pod);
-    for (const reason of metrics.waitingReasons)
-      waiting.set({ ...identity, reason }, reasons.filter((each) => each === reason).length);
+    for (const reason of metrics.waitingReasons) {
+      const waiting = reasons.filter((each) => each === reason).length;
+      samples.set(metrics.podWaitingContainers, { ...identity, reason }, waiting);
+    }
     const requests = requestsOf(pod);
-    memory.set(identity, requests.memory);
-    cpu.set(identity, requests.cores);
+    samples.set(metrics.podMemoryRequest, identity, requests.memory);
+    samples.set(metrics.podCpuRequest, identity, requests.cores);
   }
-  return [
-    readyFamily(metrics.podReady, pods, ongoing),
-    phase.family(),
-    waiting.family(),
-    memory.family(),
-    cpu.family(),
-  ];
 }
 
 const phaseOf = ({ phase }: Pod): (typeof metrics.podPhases)[number] =>
@@ -103,27 +92,22 @@ function requestOf(pod: Pod, resource: keyof Resources, overhead = 0): number {
   return (pod.resources[resource] ?? Math.max(containers + sidecars, largestInit)) + overhead;
 }
 
-/** All reasons of every container of a present pod, and counts of earlier pods on other nodes. */
-function restartFamilies({ pods, restarts, times }: PodState): readonly Family[] {
-  const last = samplesOf(metrics.podLastRestart);
-  for (const pod of pods) {
-    const identity = podIdentity(pod);
-    for (const { name, lastTermination } of allContainers(pod))
-      if (lastTermination !== undefined && times.past(lastTermination.finishedAt, 'node') !== undefined)
-        last.set(
-          { ...identity, container: name, reason: restartReasonOf(lastTermination) },
-          (lastTermination.finishedAt ?? 0) / 1000,
-        );
-  }
-  return [restartTotals(metrics.podRestarts, pods, restarts), last.family()];
+function setLastRestarts(samples: SampleSet, { pods, times }: PodState): void {
+  for (const pod of pods)
+    for (const { name, lastTermination } of allContainers(pod)) {
+      const finishedAt = lastTermination?.finishedAt;
+      if (finishedAt === undefined || times.past(finishedAt, 'node') === undefined) continue;
+      const labels = { ...podIdentity(pod), container: name, reason: restartReasonOf(lastTermination) };
+      samples.set(metrics.podLastRestart, labels, finishedAt / 1000);
+    }
 }
 
-function restartTotals(
+/** All reasons of every container of a present pod, and counts of earlier pods on other nodes. */
+function setRestarts(
+  samples: SampleSet,
   metric: typeof metrics.podRestarts,
-  pods: readonly Pod[],
-  restarts: PodCounters,
-): Family {
-  const total = samplesOf(metric);
+  { pods, restarts }: PodState,
+): void {
   const containers = new Map<string, { identity: Identity; names: Set<string> }>();
   for (const pod of pods) {
     const identity = podIdentity(pod);
@@ -140,57 +124,48 @@ function restartTotals(
   }
   for (const { identity, names } of containers.values())
     for (const container of names)
-      for (const reason of restartReasons)
-        total.set({ ...identity, container, reason }, restarts.get(identity, restartKey(container, reason)));
-  return total.family();
+      for (const reason of restartReasons) {
+        const count = restarts.get(identity, restartKey(container, reason));
+        samples.set(metric, { ...identity, container, reason }, count);
+      }
 }
 
-function rotationFamilies({ pods, statefulSets, rotations, ongoing }: PodState): readonly Family[] {
-  const seconds = samplesOf(metrics.podRotation);
-  const start = samplesOf(metrics.podRotationStart);
-  const last = samplesOf(metrics.podLastRotation);
+function setRotations(samples: SampleSet, state: PodState): void {
+  const { statefulSets, rotations, ongoing } = state;
+  const last = rotations.last();
+  for (const { namespace, pod, node, seconds } of last)
+    for (const phase of rotationSpans)
+      samples.set(metrics.podRotation, { namespace, pod, node, phase }, seconds[phase]);
+  setRotationTotals(samples, metrics.podRotations, state);
   for (const { namespace, pod, node, startedAt } of ongoing)
-    if (startedAt !== undefined) start.set({ namespace, pod, node }, startedAt / 1000);
-  for (const { namespace, pod, node, cause, seconds: spans, endedAt } of rotations.last()) {
+    samples.set(metrics.podRotationStart, { namespace, pod, node }, startedAt && startedAt / 1000);
+  for (const { namespace, pod, node, cause, endedAt } of last)
+    samples.set(metrics.podLastRotation, { namespace, pod, node, cause }, endedAt && endedAt / 1000);
+  for (const { namespace, name: statefulset } of statefulSets)
     for (const phase of rotationSpans) {
-      const value = spans[phase];
-      if (value !== undefined) seconds.set({ namespace, pod, node, phase }, value);
+      const durations = rotations.durations(namespace, statefulset, phase);
+      samples.setHistogram(metrics.podRotationDuration, { namespace, statefulset, phase }, durations);
     }
-    if (endedAt !== undefined) last.set({ namespace, pod, node, cause }, endedAt / 1000);
-  }
-  const histograms: HistogramSample[] = statefulSets.flatMap(({ namespace, name }) =>
-    rotationSpans.map((phase) => ({
-      labelValues: [namespace, name, phase],
-      ...rotations.durations(namespace, name, phase),
-    })),
-  );
-  return [
-    ...[seconds.family(), rotationTotals(metrics.podRotations, pods, rotations)],
-    ...[start.family(), last.family()],
-    { metric: metrics.podRotationDuration, histograms },
-  ];
 }
 
-function rotationTotals(
+function setRotationTotals(
+  samples: SampleSet,
   metric: typeof metrics.podRotations,
-  pods: readonly Pod[],
-  rotations: RotationRecord,
-): Family {
-  const counts = samplesOf(metric);
+  { pods, rotations: { counts } }: PodState,
+): void {
   const counted = [
     ...pods.filter(({ node }) => node !== '').map(podIdentity),
-    ...rotations.counts.entries().map(({ identity }) => identity),
+    ...counts.entries().map(({ identity }) => identity),
   ];
   for (const identity of new Map(counted.map((each) => [identityKey(each), each])).values())
     for (const cause of rotationCauses)
-      counts.set({ ...identity, cause }, rotations.counts.get(identity, cause));
-  return counts.family();
+      samples.set(metric, { ...identity, cause }, counts.get(identity, cause));
 }
 
 /** gitaly_server_info with what the API reports; the labels about cgroups are empty. */
-export function infoFamily(pods: readonly Pod[], nodes: readonly Node[]): Family {
+export function infoFamilies(pods: readonly Pod[], nodes: readonly Node[]): readonly Family[] {
   const byName = new Map(nodes.map((node) => [node.name, node]));
-  const info = samplesOf(serverInfo);
+  const samples = createSamples();
   for (const pod of pods) {
     const summary = summarizePod(pod, byName.get(pod.node));
     const labels = {
@@ -204,7 +179,7 @@ export function infoFamily(pods: readonly Pod[], nodes: readonly Node[]): Family
       cgroup_driver: '',
       cgroup_layout: '',
     } as const;
-    info.set(labels, 1);
+    samples.set(serverInfo, labels, 1);
   }
-  return info.family();
+  return samples.families();
 }

@@ -2,10 +2,13 @@
  * Metrics of Gitaly's pods, of what surrounds them, and of the watches. docs/kubernetes-rotation.md defines a
  * rotation. Labels of StatefulSets and PodDisruptionBudgets are named as in kube-state-metrics, for joins.
  */
-import { anyValue, counter, gauge, histogram, type Metric } from '../../metrics/metric.ts';
+import { anyValue, metricGroup } from '../../metrics/metric.ts';
 import { identityLabels } from '../identity.ts';
 import { nodeOomReasons, restartReasons } from './counters.ts';
 import { rotationCauses, rotationSpans } from './rotation/rotation.ts';
+import { watchEndReasons, watchedResources } from './store.ts';
+
+const { counter, gauge, histogram, metrics } = metricGroup();
 
 const perStatefulSet = { namespace: anyValue, statefulset: anyValue } as const;
 const perBudget = { namespace: anyValue, poddisruptionbudget: anyValue } as const;
@@ -235,32 +238,50 @@ export const praefectPodRotations = counter('praefect_server_pod_rotations_total
 });
 
 /** Reported by the cluster's exporter, not by agents. */
-export const kubernetesMetrics: readonly Metric[] = Object.freeze([
-  podReady,
-  podPhase,
-  podWaitingContainers,
-  podRestarts,
-  podLastRestart,
-  podMemoryRequest,
-  podCpuRequest,
-  podRotation,
-  podRotationDuration,
-  podRotations,
-  podRotationStart,
-  podLastRotation,
-  disruptionsAllowed,
-  disruptionHealthy,
-  disruptionDesired,
-  disruptionExpected,
-  statefulSetReplicas,
-  statefulSetReadyReplicas,
-  statefulSetUpdatedReplicas,
-  statefulSetRollingOut,
-  nodeReady,
-  nodePressure,
-  nodeUnschedulable,
-  nodeOomEvents,
-  praefectPodReady,
-  praefectPodRestarts,
-  praefectPodRotations,
-]);
+export const kubernetesMetrics = metrics;
+
+const watches = metricGroup();
+const watchOrigin = "the exporter's watches of the Kubernetes API";
+const perResource = { resource: watchedResources } as const;
+
+export const watchCurrent = watches.gauge('gitaly_exporter_kubernetes_watch_current', {
+  help: "1 while the exporter's copy of the resource is current, else 0.",
+  details:
+    'Current: listed, and updated (a list, an event or a bookmark) within kubernetes.stale-after. 0 before the first list, while a right is missing, and when updates stop; metrics that depend on the resource are then absent. Also 0 while the API server sends malformed lists or objects: the objects before are then kept for that time. Absent for resources that this exporter does not watch (see kubernetes.role), or that the API server does not have.',
+  origin: watchOrigin,
+  labels: perResource,
+});
+
+export const watchLastEvent = watches.gauge('gitaly_exporter_kubernetes_watch_last_event_timestamp_seconds', {
+  help: 'Time of the last list, watch event or bookmark of the resource.',
+  details: 'With several namespaces, the oldest of their times. Absent before the first list.',
+  origin: watchOrigin,
+  unit: 'seconds',
+  labels: perResource,
+});
+
+export const watchObjects = watches.gauge('gitaly_exporter_kubernetes_watch_objects', {
+  help: 'Objects of the resource that the exporter holds in memory.',
+  origin: watchOrigin,
+  labels: perResource,
+});
+
+export const watchRestarts = watches.counter('gitaly_exporter_kubernetes_watch_restarts_total', {
+  help: 'Lists and watches of the resource that ended and were started again, by reason.',
+  details:
+    'expired: the requested time was over, as expected. closed: closed by the server before that. reset: the connection failed. timeout: no data on an open connection. gone: the server no longer has the resourceVersion (410), and everything is listed again. throttled: HTTP 429. server_error: HTTP 5xx. permission: HTTP 403. authentication: HTTP 401, or no credentials. malformed: an invalid response, or one over a limit of the exporter. not_served: the API server does not have the resource. other: anything else.',
+  origin: watchOrigin,
+  labels: { ...perResource, reason: watchEndReasons },
+});
+
+export const apiClockSkew = watches.gauge('gitaly_exporter_kubernetes_clock_skew_seconds', {
+  help: "How far the API server's clock is ahead of the exporter's; negative when it is behind.",
+  details:
+    'By the header Date of the last response, accurate to about a second. Times of the API are corrected by it. Absent before the first response.',
+  origin: watchOrigin,
+  unit: 'seconds',
+  labels: {},
+});
+
+/** Part of the exporter's own metrics. */
+export const watchMetrics = watches.metrics;

@@ -14,7 +14,7 @@ import { createLocalTimes, type LocalTimes, watchReadyTimes } from './api-time.t
 import { budgetFamilies, nodeFamilies, oomFamilies, statefulSetFamilies } from './cluster-families.ts';
 import { countNodeOoms, countRestarts, type PodCounters } from './counters.ts';
 import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
-import { infoFamily, podFamilies, praefectPodFamilies } from './families.ts';
+import { infoFamilies, podFamilies, praefectPodFamilies } from './families.ts';
 import {
   type ComponentOf,
   gitalyBudgets,
@@ -196,7 +196,7 @@ function collect(state: CollectorState): Outcome {
     if (nodes !== undefined)
       families.push(...nodeFamilies(nodeNames, nodes, (name) => mayBeUnread(stores.nodes, name)));
     if (stores.events.state().current) families.push(...oomFamilies(nodeNames, nodeOoms));
-    if (reportsServerInfo) families.push(infoFamily(pods, nodes ?? []));
+    if (reportsServerInfo) families.push(...infoFamilies(pods, nodes ?? []));
   }
   const failures = [
     ...notCurrentResources(stores).map(({ failure }) => failure),

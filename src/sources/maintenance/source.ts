@@ -3,7 +3,7 @@ import { Cron } from 'croner';
 import type { ConfiguredWindow } from '../../config/kinds/maintenance-window.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { anyValue, gauge, type Metric } from '../../metrics/metric.ts';
-import { samplesOf, single } from '../../metrics/samples.ts';
+import { createSamples } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { ownFailureReasons } from '../../scheduler/outcome.ts';
@@ -113,15 +113,18 @@ export function createMaintenanceSource({
     failureReasons: ownFailureReasons,
     schedule: { kind: 'scrape', timeoutMs: 1000 },
     async collect() {
-      const state = samplesOf(maintenance);
-      const ends = samplesOf(maintenanceEnd);
+      const samples = createSamples(maintenanceMetrics);
       const windows = currentWindows();
       for (const { name, open, endsAt } of windows) {
-        state.set({ window: name }, open ? 1 : 0);
-        if (endsAt !== undefined) ends.set({ window: name }, endsAt / 1000);
+        samples.set(maintenance, { window: name }, open);
+        samples.set(maintenanceEnd, { window: name }, endsAt && endsAt / 1000);
       }
-      const active = single(maintenanceActive, windows.some(({ open }) => open) ? 1 : 0);
-      return { kind: 'data', block: { families: [state.family(), active, ends.family()] } };
+      samples.set(
+        maintenanceActive,
+        {},
+        windows.some(({ open }) => open),
+      );
+      return { kind: 'data', block: { families: samples.families() } };
     },
   };
 

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { unlessAborted } from '../../lib/abort.ts';
 import { anyValue, gauge } from '../../metrics/metric.ts';
-import { samplesOf } from '../../metrics/samples.ts';
+import { createSamples } from '../../metrics/samples.ts';
 import type { Collector } from '../../scheduler/collector.ts';
 import { type Identity, identityLabels, identityText } from '../identity.ts';
 import { type KnownServer, type StorageNode, serverAt, serverNamed, storageHostOf } from './match.ts';
@@ -66,7 +66,7 @@ export function createStorageCollector(options: StorageSourceOptions): Collector
       const hosts = nodes.map(({ address }) => storageHostOf(address) ?? '');
       const addresses = await addressesOf([...hosts, ...known.map(({ host }) => host)], signal);
       const servers = known.map((server) => ({ ...server, addresses: addresses(server.host) }));
-      const samples = samplesOf(storageInfo);
+      const samples = createSamples();
       for (const [index, node] of nodes.entries()) {
         const host = hosts[index] ?? '';
         const name = configured.get(node.storage);
@@ -77,6 +77,7 @@ export function createStorageCollector(options: StorageSourceOptions): Collector
         if (identity !== undefined) found.set(node, identity);
         const shown = identity ?? { namespace: '', pod: '', node: host };
         samples.set(
+          storageInfo,
           {
             virtual_storage: node.virtualStorage,
             storage: node.storage,
@@ -86,7 +87,7 @@ export function createStorageCollector(options: StorageSourceOptions): Collector
           1,
         );
       }
-      return { kind: 'data', block: { families: [samples.family()] } };
+      return { kind: 'data', block: { families: samples.families() } };
     },
   };
 }

@@ -1,13 +1,13 @@
 /** The collector `cgroup_buckets`: sweeps all buckets of each Gitaly on its own schedule. */
 import type { Clock } from '../../../lib/clock.ts';
 import { createYielder } from '../../../lib/yielder.ts';
-import { type Family, samplesOf } from '../../../metrics/samples.ts';
+import { createSamples, type Family } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { type Identity, identityKey, identityText } from '../../identity.ts';
 import type { CgroupFiles } from '../files/reading.ts';
-import { oomByIdentity } from '../levels/samples.ts';
+import { fromMicroseconds, limitOf, oomByIdentity } from '../levels/samples.ts';
 import { cgroupFailureReasons, type FailureCounts, readFailure } from '../messages.ts';
 import * as metrics from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
@@ -185,49 +185,27 @@ interface SweptGitaly {
   readonly kills: ReadonlyMap<number, number> | undefined;
 }
 
-/** All families of the buckets; families without samples are not rendered. */
 function bucketFamilies(gitalys: readonly SweptGitaly[]): readonly Family[] {
-  const processes = samplesOf(metrics.gitProcesses);
-  const buckets = samplesOf(metrics.bucketCount);
-  const active = samplesOf(metrics.bucketsActive);
-  const nearLimit = samplesOf(metrics.bucketsNearLimit);
-  const readErrors = samplesOf(metrics.bucketReadErrors);
-  const usage = samplesOf(metrics.bucketMemoryUsage);
-  const limits = samplesOf(metrics.bucketMemoryLimit);
-  const cpuUsage = samplesOf(metrics.bucketCpuUsage);
-  const cpuThrottled = samplesOf(metrics.bucketCpuThrottled);
-  const oomKills = samplesOf(metrics.bucketOomKills);
-
+  const samples = createSamples(metrics.bucketMetrics);
   for (const { identity, sweep, configured, kills } of gitalys) {
     if (sweep === undefined) {
-      for (const [bucket, count] of kills ?? []) oomKills.set({ ...identity, bucket: String(bucket) }, count);
+      for (const [bucket, count] of kills ?? [])
+        samples.set(metrics.bucketOomKills, { ...identity, bucket: String(bucket) }, count);
       continue;
     }
-    if (sweep.processes !== undefined) processes.set(identity, sweep.processes);
-    buckets.set(identity, configured ?? sweep.found);
-    if (sweep.active !== undefined) active.set(identity, sweep.active);
-    if (sweep.nearLimitCount !== undefined) nearLimit.set(identity, sweep.nearLimitCount);
-    readErrors.set(identity, sweep.readErrors);
+    samples.set(metrics.gitProcesses, identity, sweep.processes);
+    samples.set(metrics.bucketCount, identity, configured ?? sweep.found);
+    samples.set(metrics.bucketsActive, identity, sweep.active);
+    samples.set(metrics.bucketsNearLimit, identity, sweep.nearLimitCount);
+    samples.set(metrics.bucketReadErrors, identity, sweep.readErrors);
     for (const { bucket, reading } of sweep.shown) {
       const labels = { ...identity, bucket: String(bucket) };
-      if (kills !== undefined) oomKills.set(labels, kills.get(bucket) ?? 0);
-      if (reading === undefined) continue;
-      if (reading.usage !== undefined) usage.set(labels, reading.usage);
-      if (reading.limit?.kind === 'limit') limits.set(labels, reading.limit.value);
-      if (reading.cpuUsage !== undefined) cpuUsage.set(labels, reading.cpuUsage / 1e6);
-      if (reading.cpuThrottled !== undefined) cpuThrottled.set(labels, reading.cpuThrottled / 1e6);
+      samples.set(metrics.bucketOomKills, labels, kills && (kills.get(bucket) ?? 0));
+      samples.set(metrics.bucketMemoryUsage, labels, reading?.usage);
+      samples.set(metrics.bucketMemoryLimit, labels, limitOf(reading?.limit));
+      samples.set(metrics.bucketCpuUsage, labels, fromMicroseconds(reading?.cpuUsage));
+      samples.set(metrics.bucketCpuThrottled, labels, fromMicroseconds(reading?.cpuThrottled));
     }
   }
-  return [
-    processes,
-    buckets,
-    active,
-    nearLimit,
-    readErrors,
-    usage,
-    limits,
-    cpuUsage,
-    cpuThrottled,
-    oomKills,
-  ].map((samples) => samples.family());
+  return samples.families();
 }

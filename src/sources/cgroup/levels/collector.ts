@@ -1,6 +1,6 @@
 /** The collector `cgroup`: every level of every Gitaly on this host and its OOM kills, read with each scrape. */
 import { listText } from '../../../lib/format.ts';
-import { type Family, samplesOf } from '../../../metrics/samples.ts';
+import { createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { identityText } from '../../identity.ts';
@@ -70,7 +70,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
         return { kind: 'empty', why: options.whyEmpty() };
       const block = {
         families: [
-          infoFamily(reads, options),
+          ...infoFamilies(reads, options),
           ...levels.flatMap((level) => levelFamilies(metricsOf[level], rowsOf(reads, level))),
           ...oomKillFamilies(totals),
         ],
@@ -123,10 +123,10 @@ const readErrorsOf = (reads: readonly GitalyRead[]): readonly string[] =>
     ),
   );
 
-function infoFamily(reads: readonly GitalyRead[], { pod, kernelVersion }: LevelCollectorOptions): Family {
-  const info = samplesOf(serverInfo);
-  for (const { tree } of reads) info.set(infoLabels(tree, pod(tree.uid), kernelVersion), 1);
-  return info.family();
+function infoFamilies(reads: readonly GitalyRead[], { pod, kernelVersion }: LevelCollectorOptions) {
+  const samples = createSamples();
+  for (const { tree } of reads) samples.set(serverInfo, infoLabels(tree, pod(tree.uid), kernelVersion), 1);
+  return samples.families();
 }
 
 const infoLabels = (tree: GitalyTree, pod: KnownPod | undefined, kernelVersion: string) => ({

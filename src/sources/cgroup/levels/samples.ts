@@ -1,6 +1,6 @@
 /** From readings of levels and totals of OOM kills to samples. Pure: what is unknown has no sample. */
 import type { LabelSpec, Metric } from '../../../metrics/metric.ts';
-import { type Family, type Sample, samplesOf } from '../../../metrics/samples.ts';
+import { createSamples, type Family, type Sample } from '../../../metrics/samples.ts';
 import { type Identity, identityKey } from '../../identity.ts';
 import type { CgroupLimit } from '../files/reading.ts';
 import { type LevelMetrics, memoryEvents, pressureKinds, pressureResources } from '../level-metrics.ts';
@@ -13,10 +13,10 @@ type LevelRow = Pick<LevelRead, 'container' | 'reading'> & { readonly identity: 
 
 type ScalarRow = Exclude<keyof LevelMetrics, 'pressure' | 'memoryEvents'>;
 
-const seconds = (usec: number | undefined): number | undefined =>
+export const fromMicroseconds = (usec: number | undefined): number | undefined =>
   usec === undefined ? undefined : usec / 1e6;
 
-const limitOf = (limit: CgroupLimit | undefined): number | undefined =>
+export const limitOf = (limit: CgroupLimit | undefined): number | undefined =>
   limit?.kind === 'limit' ? limit.value : undefined;
 
 const scalars: Readonly<Record<ScalarRow, (reading: LevelReading) => number | undefined>> = {
@@ -26,13 +26,13 @@ const scalars: Readonly<Record<ScalarRow, (reading: LevelReading) => number | un
   memoryFile: ({ stat }) => stat.file,
   memoryPeak: ({ peak }) => peak,
   memoryLimit: ({ limit }) => limitOf(limit),
-  cpuUsage: ({ cpu }) => seconds(cpu.usage_usec),
-  cpuUser: ({ cpu }) => seconds(cpu.user_usec),
-  cpuSystem: ({ cpu }) => seconds(cpu.system_usec),
+  cpuUsage: ({ cpu }) => fromMicroseconds(cpu.usage_usec),
+  cpuUser: ({ cpu }) => fromMicroseconds(cpu.user_usec),
+  cpuSystem: ({ cpu }) => fromMicroseconds(cpu.system_usec),
   cpuLimit: ({ cores }) => limitOf(cores),
   cpuPeriods: ({ cpu }) => cpu.nr_periods,
   cpuThrottledPeriods: ({ cpu }) => cpu.nr_throttled,
-  cpuThrottled: ({ cpu }) => seconds(cpu.throttled_usec),
+  cpuThrottled: ({ cpu }) => fromMicroseconds(cpu.throttled_usec),
 };
 
 const scalarRows = Object.keys(scalars) as readonly ScalarRow[];
@@ -65,7 +65,10 @@ export function levelFamilies(metrics: LevelMetrics, cgroups: readonly LevelRow[
     ),
     family(metrics.pressure, ({ pressure }) =>
       pressureResources.flatMap((resource) =>
-        pressureKinds.map((kind) => ({ own: [resource, kind], value: seconds(pressure[resource]?.[kind]) })),
+        pressureKinds.map((kind) => ({
+          own: [resource, kind],
+          value: fromMicroseconds(pressure[resource]?.[kind]),
+        })),
       ),
     ),
     family(metrics.memoryEvents, ({ events }) =>
@@ -80,17 +83,15 @@ export const oomByIdentity = (totals: readonly OomTotals[]): ReadonlyMap<string,
 
 /** Every level of each Gitaly has samples, from 0 on. */
 export function oomKillFamilies(totals: readonly OomTotals[]): readonly Family[] {
-  const kills = samplesOf(oomKills);
-  const events = samplesOf(oomEvents);
-  const last = samplesOf(lastOom);
-  for (const each of totals) {
+  const samples = createSamples();
+  for (const { identity, kills, events, last } of totals) {
     for (const level of oomLevels) {
-      const labels = { ...each.identity, level };
-      kills.set(labels, each.kills[level]);
-      events.set(labels, each.events[level]);
-      const at = each.last[level];
-      if (at !== undefined) last.set(labels, at / 1000);
+      const labels = { ...identity, level };
+      const at = last[level];
+      samples.set(oomKills, labels, kills[level]);
+      samples.set(oomEvents, labels, events[level]);
+      samples.set(lastOom, labels, at && at / 1000);
     }
   }
-  return [kills, events, last].map((samples) => samples.family());
+  return samples.families();
 }

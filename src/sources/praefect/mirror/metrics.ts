@@ -1,8 +1,11 @@
 /** The metrics of repositories, replicas and primaries, and the mapping from the mirror's snapshot to their samples. */
-import { anyValue, counter, gauge } from '../../../metrics/metric.ts';
-import { type Family, samplesOf } from '../../../metrics/samples.ts';
+import { anyValue, type Metric, metricGroup } from '../../../metrics/metric.ts';
+import { createSamples, type Family } from '../../../metrics/samples.ts';
 import { type FailoverTotal, type MoveTotal, moveCauses } from './primary-moves.ts';
 import type { VirtualStorageReplicas } from './summary.ts';
+
+const { gauge, metrics: replicaMetrics } = metricGroup();
+const moves = metricGroup();
 
 const repositoriesTable = 'repositories';
 const replicaTables = 'repositories, storage_repositories, repository_assignments';
@@ -120,7 +123,7 @@ export const primaries = gauge('praefect_db_primaries', {
   labels: perStorage,
 });
 
-export const primaryMoves = counter('praefect_db_primary_moves_total', {
+export const primaryMoves = moves.counter('praefect_db_primary_moves_total', {
   help: 'Repositories whose primary changed between two refreshes, by cause.',
   details:
     'unhealthy: the storage that the primary left was unhealthy at that time; other: it was healthy. Created and deleted repositories do not count, nor changes across a restart of the exporter or a restored database.',
@@ -128,13 +131,13 @@ export const primaryMoves = counter('praefect_db_primary_moves_total', {
   labels: { virtual_storage: anyValue, from_storage: anyValue, to_storage: anyValue, cause: moveCauses },
 });
 
-export const failovers = counter('praefect_db_failovers_total', {
+export const failovers = moves.counter('praefect_db_failovers_total', {
   help: 'Refreshes in which primaries moved off an unhealthy storage, and elections of the legacy sql elector.',
   origin: `${repositoriesTable}, shard_primaries.elected_at`,
   labels: { virtual_storage: anyValue, from_storage: anyValue },
 });
 
-export const lastFailover = gauge('praefect_db_last_failover_timestamp_seconds', {
+export const lastFailover = moves.gauge('praefect_db_last_failover_timestamp_seconds', {
   help: 'When the latest failover away from this storage was seen.',
   details: 'Absent when there was none since the exporter started.',
   origin: `${repositoriesTable}, shard_primaries.elected_at`,
@@ -142,91 +145,43 @@ export const lastFailover = gauge('praefect_db_last_failover_timestamp_seconds',
   labels: { virtual_storage: anyValue, from_storage: anyValue },
 });
 
-export const mirrorMetrics = [
-  repositories,
-  repositoriesUnavailable,
-  repositoriesLost,
-  repositoriesReadOnly,
-  repositoriesWithoutPrimary,
-  repositoriesByHealthyReplicas,
-  repositoriesSingleCopy,
-  repositoriesBelowFactor,
-  replicas,
-  replicasOutdatedUnscheduled,
-  replicasStuck,
-  replicaBehindSince,
-  repositoriesAtRisk,
-  replicaGenerationsBehindMax,
-  primaries,
-  primaryMoves,
-  failovers,
-  lastFailover,
-] as const;
+export const mirrorMetrics: readonly Metric[] = [...replicaMetrics, ...moves.metrics];
 
 /** @param factors default_replication_factor by virtual storage; those that are not set or 0 are missing */
 export function replicaFamilies(
   virtualStorages: readonly VirtualStorageReplicas[],
   factors: ReadonlyMap<string, number>,
 ): readonly Family[] {
-  const total = samplesOf(repositories);
-  const unavailable = samplesOf(repositoriesUnavailable);
-  const lost = samplesOf(repositoriesLost);
-  const readOnly = samplesOf(repositoriesReadOnly);
-  const withoutPrimary = samplesOf(repositoriesWithoutPrimary);
-  const byHealthyReplicas = samplesOf(repositoriesByHealthyReplicas);
-  const singleCopy = samplesOf(repositoriesSingleCopy);
-  const belowFactor = samplesOf(repositoriesBelowFactor);
-  const byState = samplesOf(replicas);
-  const unscheduled = samplesOf(replicasOutdatedUnscheduled);
-  const stuck = samplesOf(replicasStuck);
-  const behindSince = samplesOf(replicaBehindSince);
-  const atRisk = samplesOf(repositoriesAtRisk);
-  const behindMax = samplesOf(replicaGenerationsBehindMax);
-  const primary = samplesOf(primaries);
-
+  const samples = createSamples(replicaMetrics);
   for (const { virtualStorage: virtual_storage, storages, ...found } of virtualStorages) {
-    total.set({ virtual_storage }, found.repositories);
-    lost.set({ virtual_storage }, found.lost);
-    withoutPrimary.set({ virtual_storage }, found.withoutPrimary);
-    if (found.unavailable !== undefined) unavailable.set({ virtual_storage }, found.unavailable);
-    if (found.readOnly !== undefined) readOnly.set({ virtual_storage }, found.readOnly);
+    samples.set(repositories, { virtual_storage }, found.repositories);
+    samples.set(repositoriesLost, { virtual_storage }, found.lost);
+    samples.set(repositoriesWithoutPrimary, { virtual_storage }, found.withoutPrimary);
+    samples.set(repositoriesUnavailable, { virtual_storage }, found.unavailable);
+    samples.set(repositoriesReadOnly, { virtual_storage }, found.readOnly);
     found.byHealthyReplicas?.forEach((count, healthy) => {
-      byHealthyReplicas.set({ virtual_storage, replicas: String(healthy) }, count);
+      samples.set(repositoriesByHealthyReplicas, { virtual_storage, replicas: String(healthy) }, count);
     });
-    if (found.singleCopy !== undefined) singleCopy.set({ virtual_storage }, found.singleCopy);
+    samples.set(repositoriesSingleCopy, { virtual_storage }, found.singleCopy);
     const factor = factors.get(virtual_storage);
-    if (factor !== undefined && found.byHealthyReplicas !== undefined) {
-      const below = found.byHealthyReplicas.slice(0, factor);
-      belowFactor.set(
-        { virtual_storage },
-        below.reduce((sum, count) => sum + count, 0),
-      );
-    }
+    const below = factor === undefined ? undefined : found.byHealthyReplicas?.slice(0, factor);
+    samples.set(
+      repositoriesBelowFactor,
+      { virtual_storage },
+      below?.reduce((sum, count) => sum + count, 0),
+    );
     for (const { storage, ...on } of storages) {
       const labels = { virtual_storage, storage };
-      for (const state of replicaStates) byState.set({ ...labels, state }, on[state]);
-      primary.set(labels, on.primaries);
-      behindMax.set(labels, on.generationsBehindMax);
-      if (on.unscheduled !== undefined) unscheduled.set(labels, on.unscheduled);
-      if (on.stuck !== undefined) stuck.set(labels, on.stuck);
-      if (on.behindSince !== undefined) behindSince.set(labels, on.behindSince);
-      if (on.atRisk !== undefined) atRisk.set(labels, on.atRisk);
+      for (const state of replicaStates) samples.set(replicas, { ...labels, state }, on[state]);
+      samples.set(primaries, labels, on.primaries);
+      samples.set(replicaGenerationsBehindMax, labels, on.generationsBehindMax);
+      samples.set(replicasOutdatedUnscheduled, labels, on.unscheduled);
+      samples.set(replicasStuck, labels, on.stuck);
+      samples.set(replicaBehindSince, labels, on.behindSince);
+      samples.set(repositoriesAtRisk, labels, on.atRisk);
     }
   }
-  return [
-    ...[
-      total,
-      unavailable,
-      lost,
-      readOnly,
-      withoutPrimary,
-      byHealthyReplicas,
-      singleCopy,
-      belowFactor,
-      byState,
-    ],
-    ...[unscheduled, stuck, behindSince, atRisk, behindMax, primary],
-  ].map((samples) => samples.family());
+  return samples.families();
 }
 
 /** With more storages than this in a virtual storage, only pairs that were seen have a series of moves. */
@@ -235,16 +190,14 @@ const maxPairedStorages = 10;
 /** A zero for every known pair and storage, so that the first move is a step that rate() sees. */
 export function primaryMoveFamilies(
   virtualStorages: readonly VirtualStorageReplicas[],
-  moves: readonly MoveTotal[],
+  moveTotals: readonly MoveTotal[],
   failoverTotals: readonly FailoverTotal[],
 ): readonly Family[] {
-  const moved = samplesOf(primaryMoves);
-  const failed = samplesOf(failovers);
-  const last = samplesOf(lastFailover);
+  const samples = createSamples(moves.metrics);
   const key = (...parts: readonly string[]): string => JSON.stringify(parts);
 
   const movesByKey = new Map(
-    moves.map((move) => [key(move.virtualStorage, move.from, move.to, move.cause), move]),
+    moveTotals.map((move) => [key(move.virtualStorage, move.from, move.to, move.cause), move]),
   );
   const failoversByKey = new Map(failoverTotals.map((each) => [key(each.virtualStorage, each.from), each]));
   for (const { virtualStorage, storages } of virtualStorages) {
@@ -261,12 +214,11 @@ export function primaryMoveFamilies(
       }
     }
   }
-  for (const { virtualStorage, from, to, cause, total } of movesByKey.values()) {
-    moved.set({ virtual_storage: virtualStorage, from_storage: from, to_storage: to, cause }, total);
+  for (const { virtualStorage: virtual_storage, from, to, cause, total } of movesByKey.values())
+    samples.set(primaryMoves, { virtual_storage, from_storage: from, to_storage: to, cause }, total);
+  for (const { virtualStorage: virtual_storage, from, total, last } of failoversByKey.values()) {
+    samples.set(failovers, { virtual_storage, from_storage: from }, total);
+    samples.set(lastFailover, { virtual_storage, from_storage: from }, last);
   }
-  for (const { virtualStorage, from, total, last: at } of failoversByKey.values()) {
-    failed.set({ virtual_storage: virtualStorage, from_storage: from }, total);
-    if (at !== undefined) last.set({ virtual_storage: virtualStorage, from_storage: from }, at);
-  }
-  return [moved.family(), failed.family(), last.family()];
+  return samples.families();
 }

@@ -7,7 +7,7 @@
  */
 import type { Yielder } from '../../../lib/yielder.ts';
 import { anyValue, gauge } from '../../../metrics/metric.ts';
-import { type Family, samplesOf } from '../../../metrics/samples.ts';
+import { createSamples, type Family } from '../../../metrics/samples.ts';
 import { futureToleranceSeconds } from '../sql.ts';
 import type { Mirror } from './mirror.ts';
 
@@ -91,14 +91,11 @@ export async function summarizeVerification(
 }
 
 export function verificationFamilies(summaries: readonly StorageVerification[]): readonly Family[] {
-  const replicas = samplesOf(verificationReplicas);
-  const oldest = samplesOf(verificationOldest);
-  for (const { virtualStorage: virtual_storage, storage, ...found } of summaries) {
-    for (const state of verificationStates) {
-      const count = found.replicas[state];
-      if (count !== undefined) replicas.set({ virtual_storage, storage, state }, count);
-    }
-    if (found.oldest !== undefined) oldest.set({ virtual_storage, storage }, found.oldest);
+  const samples = createSamples(verificationMetrics);
+  for (const { virtualStorage: virtual_storage, storage, replicas, oldest } of summaries) {
+    for (const state of verificationStates)
+      samples.set(verificationReplicas, { virtual_storage, storage, state }, replicas[state]);
+    samples.set(verificationOldest, { virtual_storage, storage }, oldest);
   }
-  return [replicas.family(), oldest.family()];
+  return samples.families();
 }

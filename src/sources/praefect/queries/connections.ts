@@ -4,13 +4,15 @@
  * pg_stat_activity lists all sessions for every role, but their states and times only for members of
  * pg_read_all_stats (which pg_monitor includes). pg_locks is visible to all.
  */
-import { gauge } from '../../../metrics/metric.ts';
-import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
+import { metricGroup } from '../../../metrics/metric.ts';
+import { type Block, createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
 import { columnNumber, type DatabaseContext, databaseSchedule, failedOutcome, isFailure } from '../query.ts';
 import { eq, ge, le, literal, minus, ne, quotedName, relationOid } from '../sql.ts';
+
+const { gauge, metrics } = metricGroup();
 
 /** pg_stat_activity.state */
 const knownStates = [
@@ -58,13 +60,7 @@ export const longestTransaction = gauge('praefect_db_longest_transaction_seconds
   unit: 'seconds',
 });
 
-export const connectionMetrics = [
-  connections,
-  connectionsLimit,
-  blockedBackends,
-  longestBlocked,
-  longestTransaction,
-] as const;
+export const connectionMetrics = metrics;
 
 /** Backends start their transactions and waits by the same clock; a later start is from before it was set back. */
 const isPast = (time: string): string => `${time} ${le} pg_catalog.clock_timestamp()`;
@@ -129,12 +125,12 @@ SELECT pg_catalog.count(DISTINCT l.pid) AS blocked,
 function connectionsBlock(row: DatabaseRow, blocked: DatabaseRow): Block {
   const number = (column: string) => columnNumber(row[column]);
   const seesAll = row['sees_all'] === true;
-  const byState = samplesOf(connections);
+  const samples = createSamples(connectionMetrics);
   // All sessions if their states are hidden, otherwise those that are starting and have no state yet.
   let unknown = number('here') ?? 0;
   for (const state of seesAll ? knownStates : []) {
     const count = number(state) ?? 0;
-    byState.set({ state }, count);
+    samples.set(connections, { state }, count);
     unknown -= count;
   }
   // reserved_connections exists since PostgreSQL 16, the other one on Amazon RDS; an empty text counts as 0.
@@ -145,15 +141,12 @@ function connectionsBlock(row: DatabaseRow, blocked: DatabaseRow): Block {
     (number('rds_reserved') ?? 0) -
     (number('elsewhere') ?? 0);
   const limit = Math.min(serverLimit, number('database_limit') ?? Infinity, number('role_limit') ?? Infinity);
-  return {
-    families: [
-      byState.set({ state: 'unknown' }, unknown).family(),
-      single(connectionsLimit, Math.max(0, limit)),
-      single(blockedBackends, columnNumber(blocked['blocked'])),
-      single(longestBlocked, columnNumber(blocked['longest'])),
-      single(longestTransaction, seesAll ? number('longest_transaction') : undefined),
-    ],
-  };
+  samples.set(connections, { state: 'unknown' }, unknown);
+  samples.set(connectionsLimit, {}, Math.max(0, limit));
+  samples.set(blockedBackends, {}, columnNumber(blocked['blocked']));
+  samples.set(longestBlocked, {}, columnNumber(blocked['longest']));
+  samples.set(longestTransaction, {}, seesAll ? number('longest_transaction') : undefined);
+  return { families: samples.families() };
 }
 
 export function createConnectionsCollector(context: DatabaseContext): Collector {

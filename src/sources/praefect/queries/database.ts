@@ -1,7 +1,7 @@
 /** The database itself, every 10 s: whether it responds, its versions, and whether Praefect can write to it. */
 
-import { anyValue, gauge } from '../../../metrics/metric.ts';
-import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
+import { anyValue, metricGroup } from '../../../metrics/metric.ts';
+import { type Block, createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
 import { collectorNames } from '../collector-names.ts';
@@ -10,6 +10,8 @@ import { columnNumber, columnText, type DatabaseContext, databaseSchedule, isFai
 import { epochOf, eq, ne, relationOid } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import { knownMigrations } from './known-migrations.ts';
+
+const { gauge, metrics } = metricGroup();
 
 export const up = gauge('praefect_db_up', {
   help: "1 if the last probe of Praefect's database succeeded, otherwise 0.",
@@ -63,16 +65,7 @@ export const readOnly = gauge('praefect_db_read_only', {
   labels: { reason: ['recovery', 'setting'] },
 });
 
-export const databaseMetrics = [
-  up,
-  info,
-  tls,
-  probeDuration,
-  clockSkew,
-  migrationsApplied,
-  migrationsUnknown,
-  readOnly,
-] as const;
+export const databaseMetrics = metrics;
 
 /** The cheapest query: it reads no table. */
 const pingSql = `SELECT ${epochOf('pg_catalog.clock_timestamp()')} AS clock`;
@@ -125,10 +118,12 @@ export interface DatabaseSnapshot {
 }
 
 export function databaseBlock({ connection, migrations, ping, server, variant }: DatabaseSnapshot): Block {
-  const versions = samplesOf(info);
-  const readOnlyFor = samplesOf(readOnly);
-  if (server !== undefined) {
-    versions.set(
+  const samples = createSamples(databaseMetrics);
+  const known = new Set(knownMigrations);
+  samples.set(up, {}, ping !== undefined);
+  if (server !== undefined)
+    samples.set(
+      info,
       {
         server_version: server.version,
         schema_variant: variant ?? 'unknown',
@@ -136,22 +131,14 @@ export function databaseBlock({ connection, migrations, ping, server, variant }:
       },
       1,
     );
-    readOnlyFor.set({ reason: 'recovery' }, Number(server.recovery));
-    if (server.setting !== undefined) readOnlyFor.set({ reason: 'setting' }, Number(server.setting));
-  }
-  const known = new Set(knownMigrations);
-  return {
-    families: [
-      single(up, Number(ping !== undefined)),
-      versions.family(),
-      single(tls, ping && connection && Number(connection.encrypted)),
-      single(probeDuration, ping?.seconds),
-      single(clockSkew, ping?.skewSeconds),
-      single(migrationsApplied, migrations?.length),
-      single(migrationsUnknown, migrations?.filter((id) => !known.has(id)).length),
-      readOnlyFor.family(),
-    ],
-  };
+  samples.set(tls, {}, ping && connection?.encrypted);
+  samples.set(probeDuration, {}, ping?.seconds);
+  samples.set(clockSkew, {}, ping?.skewSeconds);
+  samples.set(migrationsApplied, {}, migrations?.length);
+  samples.set(migrationsUnknown, {}, migrations?.filter((id) => !known.has(id)).length);
+  samples.set(readOnly, { reason: 'recovery' }, server?.recovery);
+  samples.set(readOnly, { reason: 'setting' }, server?.setting);
+  return { families: samples.families() };
 }
 
 /** A failed probe reports what it found before it failed, so `praefect_db_up` is always present. */

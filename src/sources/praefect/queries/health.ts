@@ -1,7 +1,7 @@
 /** The heartbeats of Praefects and the health of storages, from node_status: the smallest query, every second. */
 
-import { anyValue, gauge } from '../../../metrics/metric.ts';
-import { type Block, samplesOf } from '../../../metrics/samples.ts';
+import { anyValue, metricGroup } from '../../../metrics/metric.ts';
+import { type Block, createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
@@ -20,6 +20,8 @@ import {
 import { epochOf, ge, isPresent, minus, secondsSince } from '../sql.ts';
 import type { SchemaVariant } from '../variant.ts';
 import type { ConfiguredStorageMap } from './known-storages.ts';
+
+const { gauge, metrics } = metricGroup();
 
 const perPraefect = { praefect: anyValue, virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
@@ -72,14 +74,7 @@ export const storageHealthy = gauge('praefect_db_storage_healthy', {
   labels: perStorage,
 });
 
-export const healthMetrics = [
-  praefectLastContact,
-  heartbeatTimestamp,
-  heartbeatQuorum,
-  praefectAlive,
-  storageSeenHealthy,
-  storageHealthy,
-] as const;
+export const healthMetrics = metrics;
 
 /**
  * One statement for every variant: the columns exist since GitLab 12.10. Praefect never deletes a row, and a new name
@@ -185,31 +180,21 @@ export function healthSnapshot(view: HealthView, readAt: number): readonly Healt
 }
 
 export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
-  const lastContact = samplesOf(praefectLastContact);
-  const heartbeat = samplesOf(heartbeatTimestamp);
-  const quorum = samplesOf(heartbeatQuorum);
-  const alive = samplesOf(praefectAlive);
-  const seenHealthy = samplesOf(storageSeenHealthy);
-  const healthy = samplesOf(storageHealthy);
-
+  const samples = createSamples(healthMetrics);
   for (const { virtualStorage: virtual_storage, ...each } of snapshot) {
-    if (each.heartbeatAt !== undefined) heartbeat.set({ virtual_storage }, each.heartbeatAt);
-    quorum.set({ virtual_storage }, Number(each.hasQuorum));
-    for (const { praefect, ...own } of each.praefects) {
-      if (own.lastContactAt !== undefined) lastContact.set({ praefect, virtual_storage }, own.lastContactAt);
-      alive.set({ praefect, virtual_storage }, Number(own.alive));
+    samples.set(heartbeatTimestamp, { virtual_storage }, each.heartbeatAt);
+    samples.set(heartbeatQuorum, { virtual_storage }, each.hasQuorum);
+    for (const { praefect, lastContactAt, alive } of each.praefects) {
+      samples.set(praefectLastContact, { praefect, virtual_storage }, lastContactAt);
+      samples.set(praefectAlive, { praefect, virtual_storage }, alive);
     }
-    for (const { storage, ...state } of each.storages) {
-      healthy.set({ virtual_storage, storage }, Number(state.healthy));
-      for (const [praefect, saw] of state.seenHealthyBy)
-        seenHealthy.set({ praefect, virtual_storage, storage }, Number(saw));
+    for (const { storage, healthy, seenHealthyBy } of each.storages) {
+      samples.set(storageHealthy, { virtual_storage, storage }, healthy);
+      for (const [praefect, isSeen] of seenHealthyBy)
+        samples.set(storageSeenHealthy, { praefect, virtual_storage, storage }, isSeen);
     }
   }
-  return {
-    families: [lastContact, heartbeat, quorum, alive, seenHealthy, healthy].map((samples) =>
-      samples.family(),
-    ),
-  };
+  return { families: samples.families() };
 }
 
 /** A storage may become unhealthy within seconds, so older health is not valid. */

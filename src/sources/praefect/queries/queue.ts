@@ -1,6 +1,6 @@
 /** The replication queue, every 10 s: the jobs by target storage and state, and the jobs that nothing will finish. */
 import { anyValue, counter, gauge } from '../../../metrics/metric.ts';
-import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
+import { type Block, createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { failed } from '../../../scheduler/outcome.ts';
 import { collectorNames } from '../collector-names.ts';
@@ -147,27 +147,18 @@ const keyOf = ({ virtualStorage, storage }: { virtualStorage: string; storage: s
   JSON.stringify([virtualStorage, storage]);
 
 export function queueBlock({ targets, enqueued, removed }: QueueSnapshot): Block {
-  const jobs = samplesOf(replicationJobs);
-  const oldest = samplesOf(oldestJob);
-  const stale = samplesOf(staleJobs);
-  for (const { virtualStorage: virtual_storage, storage, ...target } of targets) {
+  const samples = createSamples(queueMetrics);
+  for (const { virtualStorage: virtual_storage, storage, jobs, oldest, stale } of targets) {
     const labels = { virtual_storage, storage };
-    for (const { state, change, count } of target.jobs) jobs.set({ ...labels, state, change }, count);
-    for (const [state, createdAt] of target.oldest) oldest.set({ ...labels, state }, createdAt);
-    for (const reason of ['storage_unknown', 'lock_expired', 'lock_missing'] as const) {
-      const count = target.stale[reason];
-      if (count !== undefined) stale.set({ ...labels, reason }, count);
-    }
+    for (const { state, change, count } of jobs)
+      samples.set(replicationJobs, { ...labels, state, change }, count);
+    for (const [state, createdAt] of oldest) samples.set(oldestJob, { ...labels, state }, createdAt);
+    for (const reason of ['storage_unknown', 'lock_expired', 'lock_missing'] as const)
+      samples.set(staleJobs, { ...labels, reason }, stale[reason]);
   }
-  return {
-    families: [
-      jobs.family(),
-      oldest.family(),
-      single(jobsEnqueued, enqueued),
-      single(jobsRemoved, removed),
-      stale.family(),
-    ],
-  };
+  samples.set(jobsEnqueued, {}, enqueued);
+  samples.set(jobsRemoved, {}, removed);
+  return { families: samples.families() };
 }
 
 /** How many jobs the queue has lost, as a counter that never falls and needs no storage of its own. */

@@ -7,7 +7,7 @@
  * table), and no repository of it has a primary of its own (`per_repository` assigns one to each).
  */
 import { anyValue, gauge } from '../../../metrics/metric.ts';
-import { type Block, emptyBlock, samplesOf } from '../../../metrics/samples.ts';
+import { type Block, createSamples, emptyBlock } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
@@ -81,9 +81,7 @@ function shardPrimariesBlock(
   perRepository: ReadonlySet<string>,
   databaseClock: DatabaseClock,
 ): Block {
-  const primary = samplesOf(shardPrimary);
-  const readOnly = samplesOf(shardReadOnly);
-  const elected = samplesOf(shardElected);
+  const samples = createSamples(shardMetrics);
   for (const row of rows) {
     const virtual_storage = columnText(row['virtual_storage']);
     const cluster = health?.virtualStorages.get(virtual_storage);
@@ -93,11 +91,15 @@ function shardPrimariesBlock(
     const isReadOnly = row['demoted'] === true;
     const electedAt = columnNumber(row['elected']);
     for (const storage of new Set([...(cluster?.knownStorages ?? []), found]))
-      primary.set({ virtual_storage, storage }, Number(storage === found && !isReadOnly));
-    readOnly.set({ virtual_storage }, Number(isReadOnly));
-    if (electedAt !== undefined) elected.set({ virtual_storage }, databaseClock.local(electedAt));
+      samples.set(shardPrimary, { virtual_storage, storage }, storage === found && !isReadOnly);
+    samples.set(shardReadOnly, { virtual_storage }, isReadOnly);
+    samples.set(
+      shardElected,
+      { virtual_storage },
+      electedAt === undefined ? undefined : databaseClock.local(electedAt),
+    );
   }
-  return { families: [primary, readOnly, elected].map((samples) => samples.family()) };
+  return { families: samples.families() };
 }
 
 interface ShardPrimariesCollectorOptions extends DatabaseContext {

@@ -1,6 +1,6 @@
 /** Praefect's own tables, every minute: rows, dead rows, size on disk; and the distance to transaction id wraparound. */
 import { gauge } from '../../../metrics/metric.ts';
-import { type Block, samplesOf, single } from '../../../metrics/samples.ts';
+import { type Block, createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
@@ -72,20 +72,17 @@ SELECT 2147483647 ${minus} pg_catalog.max(pg_catalog.age(datfrozenxid)) AS left 
 
 /** A standby does not count rows. */
 function tablesBlock(rows: readonly DatabaseRow[], wraparound: DatabaseRow): Block {
-  const live = samplesOf(tableLiveRows);
-  const dead = samplesOf(tableDeadRows);
-  const size = samplesOf(tableSize);
+  const samples = createSamples(tableMetrics);
   for (const row of rows) {
     const table = praefectTables.find((name) => name === row['table']);
-    const sizeBytes = columnNumber(row['size']);
     if (table === undefined) continue;
-    if (sizeBytes !== undefined) size.set({ table }, sizeBytes);
+    samples.set(tableSize, { table }, columnNumber(row['size']));
     if (row['standby'] === true) continue;
-    live.set({ table }, columnNumber(row['live']) ?? 0);
-    dead.set({ table }, columnNumber(row['dead']) ?? 0);
+    samples.set(tableLiveRows, { table }, columnNumber(row['live']) ?? 0);
+    samples.set(tableDeadRows, { table }, columnNumber(row['dead']) ?? 0);
   }
-  const left = single(transactionsToWraparound, columnNumber(wraparound['left']));
-  return { families: [live.family(), dead.family(), size.family(), left] };
+  samples.set(transactionsToWraparound, {}, columnNumber(wraparound['left']));
+  return { families: samples.families() };
 }
 
 export function createTablesCollector(context: DatabaseContext): Collector {

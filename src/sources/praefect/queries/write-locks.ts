@@ -1,6 +1,6 @@
 /** Locks on repository references, which Praefect holds in the database during a write. Every 15 s. */
 import { gauge } from '../../../metrics/metric.ts';
-import { type Block, samplesOf } from '../../../metrics/samples.ts';
+import { type Block, createSamples } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { collectorNames } from '../collector-names.ts';
 import type { DatabaseRow } from '../database.ts';
@@ -34,9 +34,10 @@ SELECT pg_catalog.count(*) FILTER (WHERE ${held})       AS held,
 };
 
 function writeLocksBlock(row: DatabaseRow): Block {
-  const samples = samplesOf(writeLocks);
-  for (const state of ['held', 'expired'] as const) samples.set({ state }, columnNumber(row[state]) ?? 0);
-  return { families: [samples.family()] };
+  const samples = createSamples();
+  for (const state of ['held', 'expired'] as const)
+    samples.set(writeLocks, { state }, columnNumber(row[state]) ?? 0);
+  return { families: samples.families() };
 }
 
 export function createWriteLocksCollector(context: DatabaseContext): Collector {

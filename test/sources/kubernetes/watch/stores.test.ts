@@ -4,12 +4,12 @@ import { lintMetrics } from '../../../../src/metrics/lint.ts';
 import { lintBlock } from '../../../../src/metrics/lint-block.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import { watchFamilies } from '../../../../src/sources/kubernetes/cluster-families.ts';
+import { watchMetrics } from '../../../../src/sources/kubernetes/metrics.ts';
 import {
   createStores,
   type StoresOptions,
   type WatchedStores,
 } from '../../../../src/sources/kubernetes/watch/stores.ts';
-import { watchMetrics } from '../../../../src/sources/kubernetes/watch-metrics.ts';
 import {
   accessTo,
   type RawObject,
