@@ -69,6 +69,9 @@ export interface Check {
   run(inputs: CheckInputs): readonly SubjectVerdict[];
 }
 
+/** What a check is about, and how it is run on each of those. */
+export type SubjectCheck = Pick<Check, 'scope' | 'run'>;
+
 /** What a result is about: the labels of gitaly_server_check_passed. Those that do not apply are empty. */
 export interface CheckSubject {
   readonly namespace: string;

@@ -7,6 +7,7 @@ import type { Node, Pod, StatefulSet } from '../../sources/kubernetes/objects/ty
 import {
   type CheckSubject,
   type CheckVerdict,
+  type SubjectCheck,
   type SubjectVerdict,
   undecided,
   wholeCluster,
@@ -20,11 +21,15 @@ const noAgent = unknown(
   "read from the node's files, and no exporter on that node reported them: run the agent there",
 );
 
+type PodVerdict = (pod: Pod, facts: ServerFacts, inputs: CheckInputs) => CheckVerdict;
+
 /** Each Gitaly pod that runs or is about to, with what else is known of it. */
-export function perGitalyPod(
-  inputs: CheckInputs,
-  verdict: (pod: Pod, facts: ServerFacts) => CheckVerdict,
-): readonly SubjectVerdict[] {
+export const perGitalyPod = (verdict: PodVerdict): SubjectCheck => ({
+  scope: 'pod',
+  run: (inputs) => podVerdicts(inputs, verdict),
+});
+
+function podVerdicts(inputs: CheckInputs, verdict: PodVerdict): readonly SubjectVerdict[] {
   const { gitalyPods } = inputs;
   if (isUnknown(gitalyPods)) return [{ subject: wholeCluster, ...undecided(gitalyPods) }];
   const pods = gitalyPods.value.filter(isLive);
@@ -34,7 +39,7 @@ export function perGitalyPod(
   const facts = new Map(inputs.servers.map((server) => [keyOf(server.identity), server]));
   const judged = pods.map((pod) => {
     const own = { namespace: pod.namespace, pod: pod.name, node: pod.node };
-    const result = verdict(pod, facts.get(keyOf(own)) ?? unknownServer(own, apiOnly));
+    const result = verdict(pod, facts.get(keyOf(own)) ?? unknownServer(own, apiOnly), inputs);
     return { ...result, subject: subjectOf(pod), version: gitlabVersionOf(pod) };
   });
   return [...judged, ...unread];
@@ -47,31 +52,35 @@ const unreadPods = (pods: Known<readonly Pod[]>): readonly SubjectVerdict[] =>
     : [{ subject: wholeCluster, ...undecided(pods.incomplete) }];
 
 /** Each Gitaly, on Kubernetes or not. `pod` is undefined on a virtual machine. */
-export function perServer(
-  inputs: CheckInputs,
-  verdict: (facts: ServerFacts, pod: Pod | undefined) => CheckVerdict,
-): readonly SubjectVerdict[] {
-  const machines = inputs.servers.filter(({ identity }) => identity.pod === '');
-  const onMachines = machines.map((server) => ({
-    subject: { namespace: '', pod: '', node: server.identity.node, workload: '' },
-    ...verdict(server, undefined),
-  }));
-  const noKubernetes = isUnknown(inputs.gitalyPods) && inputs.gitalyPods.notApplicable === true;
-  return onMachines.length > 0 && noKubernetes
-    ? onMachines
-    : [...onMachines, ...perGitalyPod(inputs, (pod, facts) => verdict(facts, pod))];
-}
+export const perServer = (
+  verdict: (facts: ServerFacts, pod: Pod | undefined, inputs: CheckInputs) => CheckVerdict,
+): SubjectCheck => ({
+  scope: 'pod',
+  run(inputs) {
+    const machines = inputs.servers.filter(({ identity }) => identity.pod === '');
+    const onMachines = machines.map((server) => ({
+      subject: { namespace: '', pod: '', node: server.identity.node, workload: '' },
+      ...verdict(server, undefined, inputs),
+    }));
+    const noKubernetes = isUnknown(inputs.gitalyPods) && inputs.gitalyPods.notApplicable === true;
+    return onMachines.length > 0 && noKubernetes
+      ? onMachines
+      : [...onMachines, ...podVerdicts(inputs, (pod, facts) => verdict(facts, pod, inputs))];
+  },
+});
 
 /** The node of each Gitaly pod, as the API and its own files report it. */
-export function perNode(
-  inputs: CheckInputs,
+export const perNode = (
   verdict: (node: Known<Node>, facts: NodeFacts, server: ServerFacts) => CheckVerdict,
-): readonly SubjectVerdict[] {
-  return perGitalyPod(inputs, (pod, server) => {
-    if (pod.node === '') return undecided('the pod is not scheduled to a node yet');
-    return verdict(nodeOf(inputs.nodes, pod.node), factsOfNode(inputs, pod.node), server);
-  });
-}
+): SubjectCheck => ({
+  scope: 'node',
+  run: (inputs) =>
+    podVerdicts(inputs, ({ node }, server) =>
+      node === ''
+        ? undecided('the pod is not scheduled to a node yet')
+        : verdict(nodeOf(inputs.nodes, node), factsOfNode(inputs, node), server),
+    ),
+});
 
 export const factsOfNode = ({ nodeFacts }: CheckInputs, name: string): NodeFacts =>
   nodeFacts.find(({ node }) => node === name) ?? unknownNode(name, noAgent);
@@ -90,30 +99,32 @@ export interface GitalyWorkload {
 }
 
 /**
- * @param lists of pods; all workloads of a list that is unknown are one unknown subject, and so is a list of Gitaly's
- *   pods without any
+ * The workloads of all pods of the lists. Those of a list that is unknown are one unknown subject, and so is a list of
+ * Gitaly's pods without any.
  */
-export function perWorkload(
-  inputs: CheckInputs,
-  lists: readonly Known<readonly Pod[]>[],
-  verdict: (workload: GitalyWorkload) => CheckVerdict,
-): readonly SubjectVerdict[] {
-  return lists.flatMap((pods) => {
-    if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];
-    const live = pods.value.filter(isLive);
-    const unread = unreadPods(pods);
-    if (live.length === 0 && unread.length === 0 && pods === inputs.gitalyPods)
-      return [{ subject: wholeCluster, ...undecided(noPods) }];
-    const groups = Map.groupBy(live, ({ namespace, name, owner }) =>
-      JSON.stringify([namespace, owner?.name ?? name]),
-    );
-    const judged = [...groups.values()].map((members) => ({
-      subject: workloadOf(members),
-      ...verdict({ pods: members, set: setOf(inputs.statefulSets, members) }),
-    }));
-    return [...judged, ...unread];
-  });
-}
+export const perWorkload = (
+  lists: readonly ('gitalyPods' | 'praefectPods')[],
+  verdict: (workload: GitalyWorkload, inputs: CheckInputs) => CheckVerdict,
+): SubjectCheck => ({
+  scope: 'workload',
+  run: (inputs) =>
+    lists.flatMap((list) => {
+      const pods = inputs[list];
+      if (isUnknown(pods)) return [{ subject: wholeCluster, ...undecided(pods) }];
+      const live = pods.value.filter(isLive);
+      const unread = unreadPods(pods);
+      if (live.length === 0 && unread.length === 0 && list === 'gitalyPods')
+        return [{ subject: wholeCluster, ...undecided(noPods) }];
+      const groups = Map.groupBy(live, ({ namespace, name, owner }) =>
+        JSON.stringify([namespace, owner?.name ?? name]),
+      );
+      const judged = [...groups.values()].map((members) => ({
+        subject: workloadOf(members),
+        ...verdict({ pods: members, set: setOf(inputs.statefulSets, members) }, inputs),
+      }));
+      return [...judged, ...unread];
+    }),
+});
 
 const workloadOf = ([first]: readonly Pod[]): CheckSubject =>
   first === undefined

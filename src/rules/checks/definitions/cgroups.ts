@@ -44,14 +44,12 @@ export const cgroupChecks: readonly Check[] = [
     evidence: 'cgroup.controllers at the root of the cgroup tree',
     source: sources.requirements,
     severity: 'warning',
-    scope: 'node',
     readFrom: 'node',
     since: cgroupsInPods,
     fix: { text: 'Boot the node with systemd.unified_cgroup_hierarchy=1, or use a newer node image.' },
-    run: (inputs) =>
-      perNode(inputs, (_, { cgroupVersion }) =>
-        judge(cgroupVersion, (found) => passIf(found === 'v2', `cgroup ${found}`)),
-      ),
+    ...perNode((_, { cgroupVersion }) =>
+      judge(cgroupVersion, (found) => passIf(found === 'v2', `cgroup ${found}`)),
+    ),
   },
   {
     id: 'cgroup_driver_systemd',
@@ -62,22 +60,18 @@ export const cgroupChecks: readonly Check[] = [
     evidence: 'kubepods.slice in the cgroup tree, and the places of containers',
     source: sources.requirements,
     severity: 'warning',
-    scope: 'node',
     readFrom: 'node',
     since: cgroupsInPods,
     fix: {
       text: "Set cgroupDriver: systemd in the kubelet's configuration and SystemdCgroup = true in containerd's, then drain and restart the node.",
     },
-    run: (inputs) =>
-      perNode(inputs, (_, { cgroupDriver }) =>
-        judge(cgroupDriver, (found) =>
-          found === 'mixed'
-            ? fail(
-                'the kubelet uses systemd, the container runtime cgroupfs: no slice contains its containers',
-              )
-            : passIf(found === 'systemd', `driver ${found}`),
-        ),
+    ...perNode((_, { cgroupDriver }) =>
+      judge(cgroupDriver, (found) =>
+        found === 'mixed'
+          ? fail('the kubelet uses systemd, the container runtime cgroupfs: no slice contains its containers')
+          : passIf(found === 'systemd', `driver ${found}`),
       ),
+    ),
   },
   {
     id: 'cgroup_nsdelegate',
@@ -87,20 +81,16 @@ export const cgroupChecks: readonly Check[] = [
     evidence: "the options of the node's cgroup2 mount in /proc/mounts",
     source: sources.requirements,
     severity: 'warning',
-    scope: 'node',
     readFrom: 'node',
     since: cgroupsInPods,
     fix: {
       text: 'Run `mount -o remount,rw /sys/fs/cgroup` without nsdelegate on the node, and make the change persistent.',
     },
-    run: (inputs) =>
-      perNode(inputs, (_, { nsdelegate }, { cgroup }) =>
-        isNested(cgroup)
-          ? undecided(insideContainer)
-          : judge(nsdelegate, (found) =>
-              passIf(!found, found ? 'nsdelegate is set' : 'nsdelegate is not set'),
-            ),
-      ),
+    ...perNode((_, { nsdelegate }, { cgroup }) =>
+      isNested(cgroup)
+        ? undecided(insideContainer)
+        : judge(nsdelegate, (found) => passIf(!found, found ? 'nsdelegate is set' : 'nsdelegate is not set')),
+    ),
   },
   {
     id: 'init_cgroups_ran',
@@ -112,15 +102,13 @@ export const cgroupChecks: readonly Check[] = [
       "the pod's status.initContainerStatuses; without that container Gitaly's configuration and cgroups",
     source: sources.requirements,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     since: cgroupsInPods,
     fix: { helm: enableCgroups, kubectl: kubectl('logs POD -c init-cgroups') },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod, { cgroup, config }) => {
-        const init = pod.initContainers.find(({ name }) => name === 'init-cgroups');
-        return init === undefined ? withoutInitCgroups(cgroup, config) : initCgroupsRan(init);
-      }),
+    ...perGitalyPod((pod, { cgroup, config }) => {
+      const init = pod.initContainers.find(({ name }) => name === 'init-cgroups');
+      return init === undefined ? withoutInitCgroups(cgroup, config) : initCgroupsRan(init);
+    }),
   },
   {
     id: 'cgroup_owner',
@@ -132,14 +120,12 @@ export const cgroupChecks: readonly Check[] = [
       "the owner of cgroup.procs in the pod's slice; in the container's cgroup where Gitaly's cgroups are inside it",
     source: sources.requirements,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'node',
     since: cgroupsInPods,
     fix: { helm: enableCgroups, kubectl: kubectl('logs POD -c init-cgroups') },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod, { cgroup }) =>
-        judge(cgroup, ({ ownerUid, layout }) => judge(ownerUid, (uid) => ownedByGitaly(uid, pod, layout))),
-      ),
+    ...perGitalyPod((pod, { cgroup }) =>
+      judge(cgroup, ({ ownerUid, layout }) => judge(ownerUid, (uid) => ownedByGitaly(uid, pod, layout))),
+    ),
   },
   {
     id: 'git_cgroups_configured',
@@ -149,7 +135,6 @@ export const cgroupChecks: readonly Check[] = [
     evidence: "Gitaly's config.toml, from the ConfigMap or the file",
     source: sources.constrain,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     since: firstCgroups,
     fix: {
@@ -157,10 +142,9 @@ export const cgroupChecks: readonly Check[] = [
       kubectl: kubectl('get configmap -l app=gitaly -o yaml'),
       text: "On a virtual machine: gitaly['configuration'][:cgroups] in gitlab.rb.",
     },
-    run: (inputs) =>
-      perServer(inputs, ({ config }, pod) =>
-        judge(config, ({ cgroups }) => sensiblyConfigured(cgroups, pod && gitlabVersionOf(pod))),
-      ),
+    ...perServer(({ config }, pod) =>
+      judge(config, ({ cgroups }) => sensiblyConfigured(cgroups, pod && gitlabVersionOf(pod))),
+    ),
   },
   {
     id: 'git_cgroups_enabled',
@@ -171,17 +155,15 @@ export const cgroupChecks: readonly Check[] = [
     evidence: "Gitaly's cgroups on the node: their limits and their CPU time",
     source: sources.constrain,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'node',
     since: firstCgroups,
     fix: { helm: enableCgroups, kubectl: kubectl('logs POD -c gitaly | grep -i cgroup') },
-    run: (inputs) =>
-      perServer(inputs, ({ cgroup, identity }, pod) =>
-        judge(cgroup, (facts) => {
-          const { memoryBytes } = factsOfNode(inputs, pod?.node ?? identity.node);
-          return limitsGit(facts, memoryBytes, runningMs(pod, inputs.now));
-        }),
-      ),
+    ...perServer(({ cgroup, identity }, pod, inputs) =>
+      judge(cgroup, (facts) => {
+        const { memoryBytes } = factsOfNode(inputs, pod?.node ?? identity.node);
+        return limitsGit(facts, memoryBytes, runningMs(pod, inputs.now));
+      }),
+    ),
   },
   {
     id: 'git_limit_as_configured',
@@ -192,33 +174,31 @@ export const cgroupChecks: readonly Check[] = [
     evidence: "Gitaly's config.toml and its cgroups on the node, from an exporter that reads both",
     source: sources.constrain,
     severity: 'info',
-    scope: 'pod',
     readFrom: 'node',
     since: firstCgroups,
     fix: {
       kubectl: kubectl('rollout restart statefulset WORKLOAD'),
       text: 'On a virtual machine: `gitlab-ctl restart gitaly`.',
     },
-    run: (inputs) =>
-      perServer(inputs, ({ config, cgroup }) =>
-        judge(cgroup, ({ gitMemoryMax, bucketMemoryMax }) =>
-          judge(gitMemoryMax, (max) =>
-            judge(config, ({ cgroups: { memoryBytes, repositories } }) => {
-              return allOf(
-                asConfigured('memory.max', max, 'memory_bytes', memoryBytes),
-                judge(bucketMemoryMax, (bucket) =>
-                  asConfigured(
-                    'memory.max of its buckets',
-                    bucket,
-                    'repositories.memory_bytes',
-                    repositories.memoryBytes,
-                  ),
+    ...perServer(({ config, cgroup }) =>
+      judge(cgroup, ({ gitMemoryMax, bucketMemoryMax }) =>
+        judge(gitMemoryMax, (max) =>
+          judge(config, ({ cgroups: { memoryBytes, repositories } }) => {
+            return allOf(
+              asConfigured('memory.max', max, 'memory_bytes', memoryBytes),
+              judge(bucketMemoryMax, (bucket) =>
+                asConfigured(
+                  'memory.max of its buckets',
+                  bucket,
+                  'repositories.memory_bytes',
+                  repositories.memoryBytes,
                 ),
-              );
-            }),
-          ),
+              ),
+            );
+          }),
         ),
       ),
+    ),
   },
   {
     id: 'pod_memory_bounded',
@@ -229,7 +209,6 @@ export const cgroupChecks: readonly Check[] = [
     evidence: "memory.max of the pod's slice, and /proc/meminfo",
     source: `${sources.notInGuide}: cgroup v2 in the kernel's documentation`,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'node',
     fix: {
       helm: `gitlab:
@@ -243,17 +222,16 @@ export const cgroupChecks: readonly Check[] = [
         limits: {cpu: 50m, memory: 64Mi}`,
       kubectl: showPodField('.spec.initContainers[*].resources'),
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod, { cgroup }) =>
-        judge(cgroup, ({ podMemoryMax }) =>
-          judge(podMemoryMax, (max) => {
-            const found = `memory.max is ${maxText(max)}`;
-            if (max === 'max') return fail(found);
-            return judge(factsOfNode(inputs, pod.node).memoryBytes, (memory) =>
-              max < memory ? pass(found) : fail(`${found}, but the node has only ${bytesText(memory)}`),
-            );
-          }),
-        ),
+    ...perGitalyPod((pod, { cgroup }, inputs) =>
+      judge(cgroup, ({ podMemoryMax }) =>
+        judge(podMemoryMax, (max) => {
+          const found = `memory.max is ${maxText(max)}`;
+          if (max === 'max') return fail(found);
+          return judge(factsOfNode(inputs, pod.node).memoryBytes, (memory) =>
+            max < memory ? pass(found) : fail(`${found}, but the node has only ${bytesText(memory)}`),
+          );
+        }),
       ),
+    ),
   },
 ];

@@ -36,7 +36,6 @@ export const memoryChecks: readonly Check[] = [
     evidence: "the pod's resources and Gitaly's config.toml",
     source: sources.constrain,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     since: version('13.10'),
     fix: {
@@ -50,23 +49,22 @@ export const memoryChecks: readonly Check[] = [
         limits: {cpu: 50m, memory: 64Mi}`,
       kubectl: showPodField('.spec.containers[*].resources'),
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod, { config }) => {
-        const request = pod.resources.memoryRequest ?? mainContainer(pod)?.resources.memoryRequest;
-        if (request === undefined) return fail("Gitaly's container has no memory request");
-        const unlimited = containersWithoutMemoryLimit(pod);
-        if (unlimited.length > 0)
-          return fail(`no memory limit on ${listText(unlimited)}, so the pod's slice has none either`);
-        return judge(config, ({ cgroups }) => {
-          const git = cgroups.memoryBytes;
-          if (cgroups.repositories.count === 0 || git === undefined)
-            return fail(`request ${bytesText(request)}; Git has no memory limit of its own`);
-          const sizes = `request ${bytesText(request)} - memory_bytes ${bytesText(git)}`;
-          return git > request
-            ? fail(`${sizes}: Git's limit alone exceeds the request`)
-            : passIf(request - git >= minimumBufferBytes, `${sizes} = ${bytesText(request - git)}`);
-        });
-      }),
+    ...perGitalyPod((pod, { config }) => {
+      const request = pod.resources.memoryRequest ?? mainContainer(pod)?.resources.memoryRequest;
+      if (request === undefined) return fail("Gitaly's container has no memory request");
+      const unlimited = containersWithoutMemoryLimit(pod);
+      if (unlimited.length > 0)
+        return fail(`no memory limit on ${listText(unlimited)}, so the pod's slice has none either`);
+      return judge(config, ({ cgroups }) => {
+        const git = cgroups.memoryBytes;
+        if (cgroups.repositories.count === 0 || git === undefined)
+          return fail(`request ${bytesText(request)}; Git has no memory limit of its own`);
+        const sizes = `request ${bytesText(request)} - memory_bytes ${bytesText(git)}`;
+        return git > request
+          ? fail(`${sizes}: Git's limit alone exceeds the request`)
+          : passIf(request - git >= minimumBufferBytes, `${sizes} = ${bytesText(request - git)}`);
+      });
+    }),
   },
   {
     id: 'qos_guaranteed',
@@ -76,17 +74,15 @@ export const memoryChecks: readonly Check[] = [
     evidence: "the pod's status.qosClass",
     source: sources.rightSize,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     fix: { helm: guaranteed, kubectl: showPodField('.status.qosClass') },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod) =>
-        judge(present(pod.qosClass, 'the API reports no QoS class for the pod'), (found) => {
-          if (found === 'Guaranteed') return pass(found);
-          const unequal = containersNotGuaranteed(pod);
-          return fail(`${found}${unequal.length > 0 ? `, because of ${listText(unequal)}` : ''}`);
-        }),
-      ),
+    ...perGitalyPod((pod) =>
+      judge(present(pod.qosClass, 'the API reports no QoS class for the pod'), (found) => {
+        if (found === 'Guaranteed') return pass(found);
+        const unequal = containersNotGuaranteed(pod);
+        return fail(`${found}${unequal.length > 0 ? `, because of ${listText(unequal)}` : ''}`);
+      }),
+    ),
   },
   {
     id: 'gomemlimit',
@@ -96,7 +92,6 @@ export const memoryChecks: readonly Check[] = [
     evidence: "the pod's environment and limits, and Gitaly's config.toml",
     source: `${sources.notInGuide}: Go's runtime/debug.SetMemoryLimit`,
     severity: 'info',
-    scope: 'pod',
     readFrom: 'api',
     since: version('17.1'),
     fix: {
@@ -110,34 +105,31 @@ export const memoryChecks: readonly Check[] = [
         spec: { containers: [{ name: 'gitaly', env: [{ name: 'GOMEMLIMIT', value: '1900MiB' }] }] },
       }),
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod, { config }) => {
-        const container = mainContainer(pod);
-        const limit = pod.resources.memoryLimit ?? container?.resources.memoryLimit;
-        const text = container?.env['GOMEMLIMIT'];
-        if (text === undefined)
-          return fail(
-            "GOMEMLIMIT is not set to a number (the chart's own value is the whole limit, if there is one)",
-          );
-        const go = parseGoMemory(text);
-        if (go === undefined)
-          return undecided(`GOMEMLIMIT ${JSON.stringify(text)} is not in Go's format, such as 1900MiB`);
-        if (go < minimumGoMemory)
-          return fail(
-            `GOMEMLIMIT ${goText(go)}, less than Gitaly itself needs; without a unit it is in bytes`,
-          );
-        if (limit === undefined) return fail(`GOMEMLIMIT ${goText(go)}, but no memory limit`);
-        if (go > limit) return fail(`GOMEMLIMIT ${goText(go)} exceeds the limit ${bytesText(limit)}`);
-        return judge(config, ({ cgroups }) => {
-          const git = cgroups.repositories.count === 0 ? undefined : cgroups.memoryBytes;
-          if (git === undefined)
-            return fail(`GOMEMLIMIT ${goText(go)}; Git has no memory limit, so it may use up the rest`);
-          return passIf(
-            go <= limit - git,
-            `GOMEMLIMIT ${goText(go)}, limit ${bytesText(limit)} - memory_bytes ${bytesText(git)} = ${bytesText(limit - git)}`,
-          );
-        });
-      }),
+    ...perGitalyPod((pod, { config }) => {
+      const container = mainContainer(pod);
+      const limit = pod.resources.memoryLimit ?? container?.resources.memoryLimit;
+      const text = container?.env['GOMEMLIMIT'];
+      if (text === undefined)
+        return fail(
+          "GOMEMLIMIT is not set to a number (the chart's own value is the whole limit, if there is one)",
+        );
+      const go = parseGoMemory(text);
+      if (go === undefined)
+        return undecided(`GOMEMLIMIT ${JSON.stringify(text)} is not in Go's format, such as 1900MiB`);
+      if (go < minimumGoMemory)
+        return fail(`GOMEMLIMIT ${goText(go)}, less than Gitaly itself needs; without a unit it is in bytes`);
+      if (limit === undefined) return fail(`GOMEMLIMIT ${goText(go)}, but no memory limit`);
+      if (go > limit) return fail(`GOMEMLIMIT ${goText(go)} exceeds the limit ${bytesText(limit)}`);
+      return judge(config, ({ cgroups }) => {
+        const git = cgroups.repositories.count === 0 ? undefined : cgroups.memoryBytes;
+        if (git === undefined)
+          return fail(`GOMEMLIMIT ${goText(go)}; Git has no memory limit, so it may use up the rest`);
+        return passIf(
+          go <= limit - git,
+          `GOMEMLIMIT ${goText(go)}, limit ${bytesText(limit)} - memory_bytes ${bytesText(git)} = ${bytesText(limit - git)}`,
+        );
+      });
+    }),
   },
 ];
 

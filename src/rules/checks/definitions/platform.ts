@@ -28,16 +28,14 @@ export const platformChecks: readonly Check[] = [
     evidence: "the node's status.nodeInfo.kubeletVersion",
     source: sources.requirements,
     severity: 'warning',
-    scope: 'node',
     readFrom: 'api',
     fix: {
       kubectl: showNodeField('.status.nodeInfo.kubeletVersion'),
       text: 'Upgrade the node, or move Gitaly to a newer node pool, which rotates its pods.',
     },
-    run: (inputs) =>
-      perNode(inputs, (node) =>
-        judge(node, ({ kubeletVersion }) => atLeast('kubelet', kubeletVersion, minimumKubernetes)),
-      ),
+    ...perNode((node) =>
+      judge(node, ({ kubeletVersion }) => atLeast('kubelet', kubeletVersion, minimumKubernetes)),
+    ),
   },
   {
     id: 'container_runtime_version',
@@ -47,26 +45,24 @@ export const platformChecks: readonly Check[] = [
     evidence: "the node's status.nodeInfo.containerRuntimeVersion",
     source: sources.requirements,
     severity: 'warning',
-    scope: 'node',
     readFrom: 'api',
     since: version('17.3'),
     fix: {
       kubectl: showNodeField('.status.nodeInfo.containerRuntimeVersion'),
       text: 'Upgrade the node, which rotates its pods. GitLab names no other container runtime.',
     },
-    run: (inputs) =>
-      perNode(inputs, (node) =>
-        judge(node, ({ runtimeVersion }) => {
-          const runtime = parseRuntime(runtimeVersion);
-          if (runtime === undefined)
-            return undecided(
-              `the node reports no version of its container runtime (${JSON.stringify(runtimeVersion)})`,
-            );
-          if (runtime.name !== 'containerd')
-            return undecided("GitLab's page names a minimum version of containerd only", runtimeVersion);
-          return passIf(isVersionAtLeast(runtime.version, minimumContainerd), runtimeVersion);
-        }),
-      ),
+    ...perNode((node) =>
+      judge(node, ({ runtimeVersion }) => {
+        const runtime = parseRuntime(runtimeVersion);
+        if (runtime === undefined)
+          return undecided(
+            `the node reports no version of its container runtime (${JSON.stringify(runtimeVersion)})`,
+          );
+        if (runtime.name !== 'containerd')
+          return undecided("GitLab's page names a minimum version of containerd only", runtimeVersion);
+        return passIf(isVersionAtLeast(runtime.version, minimumContainerd), runtimeVersion);
+      }),
+    ),
   },
   {
     id: 'runc_version',
@@ -76,14 +72,10 @@ export const platformChecks: readonly Check[] = [
     evidence: 'runc --version on the node; the API does not report it',
     source: sources.requirements,
     severity: 'info',
-    scope: 'node',
     readFrom: 'node',
     since: version('17.3'),
     fix: { text: 'Run `runc --version` on the node. Upgrade the node, or its runc package.' },
-    run: (inputs) =>
-      perNode(inputs, (_, { runcVersion }) =>
-        judge(runcVersion, (found) => atLeast('runc', found, minimumRunc)),
-      ),
+    ...perNode((_, { runcVersion }) => judge(runcVersion, (found) => atLeast('runc', found, minimumRunc))),
   },
   {
     id: 'no_swap',
@@ -93,20 +85,18 @@ export const platformChecks: readonly Check[] = [
     evidence: '/proc/swaps; for nodes without an agent status.nodeInfo.swap, where the kubelet reports it',
     source: "GitLab: Cgroups, 'Before you begin'",
     severity: 'warning',
-    scope: 'node',
     readFrom: 'node',
     fix: {
       kubectl: showNodeField('.status.nodeInfo.swap'),
       text: 'Run `swapoff -a` on the node, and remove swap from /etc/fstab.',
     },
-    run: (inputs) =>
-      perNode(inputs, (node, { swapBytes }) =>
-        // One source per node: of two, the one that found swap might be the one that is dropped.
-        judge(
-          isUnknown(swapBytes) && swapBytes.notApplicable === true ? kubeletSwap(node) : swapBytes,
-          (bytes) => passIf(bytes === 0, bytes === 0 ? 'no swap' : `${bytesText(bytes)} of swap`),
-        ),
+    ...perNode((node, { swapBytes }) =>
+      // One source per node: of two, the one that found swap might be the one that is dropped.
+      judge(
+        isUnknown(swapBytes) && swapBytes.notApplicable === true ? kubeletSwap(node) : swapBytes,
+        (bytes) => passIf(bytes === 0, bytes === 0 ? 'no swap' : `${bytesText(bytes)} of swap`),
       ),
+    ),
   },
 ];
 

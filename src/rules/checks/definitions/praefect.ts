@@ -12,7 +12,7 @@ import {
   judge,
   pass,
   passIf,
-  type SubjectVerdict,
+  type SubjectCheck,
   sources,
   undecided,
   wholeCluster,
@@ -45,6 +45,13 @@ const minimumPostgresql: ReadonlyMap<number, Version> = new Map([
 
 const encryptedModes = ['require', 'verify-ca', 'verify-full'];
 
+const ofPraefect = (verdict: (facts: PraefectFacts, inputs: CheckInputs) => CheckVerdict): SubjectCheck => ({
+  scope: 'cluster',
+  run: (inputs) => [{ subject: wholeCluster, ...judge(inputs.praefect, (facts) => verdict(facts, inputs)) }],
+});
+
+const praefectsAlive = ofPraefect(({ instances }) => judge(instances, (count) => enough(count, 'alive')));
+
 export const praefectChecks: readonly Check[] = [
   {
     id: 'praefect_sslmode',
@@ -55,7 +62,6 @@ export const praefectChecks: readonly Check[] = [
     evidence: 'every config.toml of Praefect: the file, and the ConfigMaps of its pods',
     source: sources.notInGuide,
     severity: 'warning',
-    scope: 'cluster',
     readFrom: 'api',
     fix: {
       helm: `global:
@@ -64,13 +70,12 @@ export const praefectChecks: readonly Check[] = [
       sslMode: verify-full # with the server's CA; at least require`,
       text: "On a virtual machine: praefect['configuration'][:database][:sslmode] in gitlab.rb.",
     },
-    run: (inputs) =>
-      once(inputs, ({ connections }) => {
-        const [first = undecided("no configuration of Praefect's is known"), ...others] = connections.map(
-          (connection) => judge(connection, (value) => encrypted(value, connections.length > 1)),
-        );
-        return allOf(first, ...others);
-      }),
+    ...ofPraefect(({ connections }) => {
+      const [first = undecided("no configuration of Praefect's is known"), ...others] = connections.map(
+        (connection) => judge(connection, (value) => encrypted(value, connections.length > 1)),
+      );
+      return allOf(first, ...others);
+    }),
   },
   {
     id: 'postgresql_version',
@@ -81,17 +86,15 @@ export const praefectChecks: readonly Check[] = [
       "the server's version, compared with the version of Praefect's image; without an image with all versions that have the database's schema",
     source: `${sources.notInGuide}: GitLab, 'Installation requirements'`,
     severity: 'warning',
-    scope: 'cluster',
     readFrom: 'api',
     fix: {
       text: 'Upgrade PostgreSQL before GitLab. Minor releases contain only fixes: use the latest.',
     },
-    run: (inputs) =>
-      once(inputs, (facts) =>
-        judge(facts.postgresqlVersion, (server) =>
-          supported(server, gitlabVersion(inputs), facts.schemaReleases),
-        ),
+    ...ofPraefect((facts, inputs) =>
+      judge(facts.postgresqlVersion, (server) =>
+        supported(server, gitlabVersion(inputs), facts.schemaReleases),
       ),
+    ),
   },
   {
     id: 'three_praefects',
@@ -112,8 +115,8 @@ export const praefectChecks: readonly Check[] = [
     },
     run: (inputs) =>
       hasNoPods(inputs.praefectPods)
-        ? once(inputs, ({ instances }) => judge(instances, (count) => enough(count, 'alive')))
-        : perWorkload(inputs, [inputs.praefectPods], ({ set }) =>
+        ? praefectsAlive.run(inputs)
+        : perWorkload(['praefectPods'], ({ set }) =>
             judge(set, ({ replicas, readyReplicas }) =>
               replicas >= 3 && readyReplicas < 3
                 ? undecided(
@@ -122,7 +125,7 @@ export const praefectChecks: readonly Check[] = [
                   )
                 : enough(replicas, 'replicas'),
             ),
-          ),
+          ).run(inputs),
   },
 ];
 
@@ -147,11 +150,6 @@ function encrypted(
       return undecided(`sslmode ${JSON.stringify(sslMode)} is not one of libpq's modes`);
   }
 }
-
-const once = (
-  inputs: CheckInputs,
-  verdict: (facts: PraefectFacts) => CheckVerdict,
-): readonly SubjectVerdict[] => [{ subject: wholeCluster, ...judge(inputs.praefect, verdict) }];
 
 const enough = (count: number, what: string): CheckVerdict => passIf(count >= 3, `${count} ${what}`);
 

@@ -28,7 +28,6 @@ export const rotationChecks: readonly Check[] = [
     evidence: "the pod's spec.securityContext",
     source: sources.volumePermissions,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -37,12 +36,11 @@ export const rotationChecks: readonly Check[] = [
       fsGroupChangePolicy: OnRootMismatch`,
       kubectl: patchTemplate({ spec: { securityContext: { fsGroupChangePolicy: 'OnRootMismatch' } } }),
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, ({ fsGroup, fsGroupChangePolicy: policy }) =>
-        fsGroup === undefined
-          ? undecided(notApplicable('the pod has no fsGroup, so no owner is changed'))
-          : passIf(policy === 'OnRootMismatch', policy === '' ? 'not set: defaults to Always' : policy),
-      ),
+    ...perGitalyPod(({ fsGroup, fsGroupChangePolicy: policy }) =>
+      fsGroup === undefined
+        ? undecided(notApplicable('the pod has no fsGroup, so no owner is changed'))
+        : passIf(policy === 'OnRootMismatch', policy === '' ? 'not set: defaults to Always' : policy),
+    ),
   },
   {
     id: 'fast_readiness',
@@ -52,7 +50,6 @@ export const rotationChecks: readonly Check[] = [
     evidence: "the probes of Gitaly's container",
     source: sources.probes,
     severity: 'info',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -70,26 +67,25 @@ export const rotationChecks: readonly Check[] = [
         spec: { containers: [{ name: 'gitaly', readinessProbe: { initialDelaySeconds: 2 } }] },
       }),
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod) => {
-        const container = mainContainer(pod);
-        if (container === undefined) return undecided("which of the containers is Gitaly's is unknown");
-        const { startupProbe, readinessProbe } = container;
-        if (startupProbe === undefined && readinessProbe === undefined)
-          return fail('no readinessProbe: requests arrive before Gitaly can serve them');
-        // A readinessProbe's delay counts from the container's start, with a startupProbe too.
-        const slow = [
-          ...slowness('startupProbe', startupProbe),
-          ...slowness(
-            startupProbe === undefined ? 'no startupProbe, readinessProbe' : 'readinessProbe',
-            readinessProbe,
-          ),
-        ];
-        if (slow.length > 0) return fail(slow.join('; '));
-        return startupProbe === undefined
-          ? pass(`no startupProbe, initialDelaySeconds ${readinessProbe?.initialDelaySeconds ?? 0}`)
-          : pass(`startupProbe every ${durationText(startupProbe.periodSeconds * 1000)}`);
-      }),
+    ...perGitalyPod((pod) => {
+      const container = mainContainer(pod);
+      if (container === undefined) return undecided("which of the containers is Gitaly's is unknown");
+      const { startupProbe, readinessProbe } = container;
+      if (startupProbe === undefined && readinessProbe === undefined)
+        return fail('no readinessProbe: requests arrive before Gitaly can serve them');
+      // A readinessProbe's delay counts from the container's start, with a startupProbe too.
+      const slow = [
+        ...slowness('startupProbe', startupProbe),
+        ...slowness(
+          startupProbe === undefined ? 'no startupProbe, readinessProbe' : 'readinessProbe',
+          readinessProbe,
+        ),
+      ];
+      if (slow.length > 0) return fail(slow.join('; '));
+      return startupProbe === undefined
+        ? pass(`no startupProbe, initialDelaySeconds ${readinessProbe?.initialDelaySeconds ?? 0}`)
+        : pass(`startupProbe every ${durationText(startupProbe.periodSeconds * 1000)}`);
+    }),
   },
   {
     id: 'short_graceful_stop',
@@ -99,7 +95,6 @@ export const rotationChecks: readonly Check[] = [
     evidence: "the pod's spec",
     source: sources.shutdown,
     severity: 'info',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -108,18 +103,17 @@ export const rotationChecks: readonly Check[] = [
       kubectl: patchTemplate({ spec: { terminationGracePeriodSeconds: 6 } }),
       text: "The kubectl line alone does not change graceful_restart_timeout in Gitaly's config.toml: Gitaly is then killed during its graceful shutdown.",
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod) =>
-        judge(
-          present(pod.terminationGracePeriodSeconds, 'the API reports no terminationGracePeriodSeconds'),
-          (seconds) => {
-            const found = `terminationGracePeriodSeconds ${seconds}`;
-            return seconds < minimumGrace
-              ? fail(`${found}: Gitaly is killed before its graceful shutdown ends`)
-              : passIf(seconds <= maximumGrace, found);
-          },
-        ),
+    ...perGitalyPod((pod) =>
+      judge(
+        present(pod.terminationGracePeriodSeconds, 'the API reports no terminationGracePeriodSeconds'),
+        (seconds) => {
+          const found = `terminationGracePeriodSeconds ${seconds}`;
+          return seconds < minimumGrace
+            ? fail(`${found}: Gitaly is killed before its graceful shutdown ends`)
+            : passIf(seconds <= maximumGrace, found);
+        },
       ),
+    ),
   },
   {
     id: 'client_retry_window',
@@ -129,7 +123,6 @@ export const rotationChecks: readonly Check[] = [
     evidence: "GitLab's configured retries compared with measured rotations, or with the pod's last start",
     source: `${sources.notInGuide}: GitLab chart, 'global.gitaly.client'`,
     severity: 'info',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `global:
@@ -139,10 +132,9 @@ export const rotationChecks: readonly Check[] = [
       maxBackoff: '60s' # as long as a rotation takes`,
       kubectl: showPodField('.status.conditions'),
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod, facts) =>
-        judge(inputs.clientRetrySeconds, (retry) => retriesLongEnough(pod, facts, retry)),
-      ),
+    ...perGitalyPod((pod, facts, inputs) =>
+      judge(inputs.clientRetrySeconds, (retry) => retriesLongEnough(pod, facts, retry)),
+    ),
   },
 ];
 

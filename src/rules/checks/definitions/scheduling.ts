@@ -28,7 +28,6 @@ export const schedulingChecks: readonly Check[] = [
       'spec.priorityClassName, spec.priority and spec.preemptionPolicy of the Gitaly pods, and spec.priority of all other pods',
     source: sources.priority,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -37,15 +36,14 @@ export const schedulingChecks: readonly Check[] = [
       kubectl: patchTemplate({ spec: { priorityClassName: 'gitlab-gitaly' } }),
       text: 'Create the class first: `kubectl create priorityclass gitlab-gitaly --value=1000000 --description="Gitaly before other workloads"`.',
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, (pod) => {
-        if (pod.priorityClass === '') return fail('no priorityClassName');
-        if (pod.preemptionPolicy === 'Never')
-          return fail(`${pod.priorityClass} has preemptionPolicy Never: the pod waits for free capacity`);
-        return judge(present(pod.priority, 'the API reports no priority for the pod'), (own) =>
-          judge(inputs.otherPods, (others) => comparedWith(others, pod.priorityClass, own)),
-        );
-      }),
+    ...perGitalyPod((pod, _, inputs) => {
+      if (pod.priorityClass === '') return fail('no priorityClassName');
+      if (pod.preemptionPolicy === 'Never')
+        return fail(`${pod.priorityClass} has preemptionPolicy Never: the pod waits for free capacity`);
+      return judge(present(pod.priority, 'the API reports no priority for the pod'), (own) =>
+        judge(inputs.otherPods, (others) => comparedWith(others, pod.priorityClass, own)),
+      );
+    }),
   },
   {
     id: 'safe_to_evict',
@@ -55,7 +53,6 @@ export const schedulingChecks: readonly Check[] = [
     evidence: "the pod's annotations, and the node's labels",
     source: sources.autoscaling,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -66,24 +63,23 @@ export const schedulingChecks: readonly Check[] = [
       kubectl: kubectl(`annotate pod POD ${safeToEvict}=false`),
       text: 'The kubectl line takes effect immediately and without a rotation; the next rotation removes the annotation.',
     },
-    run: (inputs) =>
-      perGitalyPod(inputs, ({ annotations, node }) => {
-        const evict = annotations[safeToEvict];
-        const disrupt = annotations[doNotDisrupt];
-        const found = [
-          evict === undefined ? '' : `${safeToEvict}: ${JSON.stringify(evict)}`,
-          disrupt === undefined ? '' : `${doNotDisrupt}: ${JSON.stringify(disrupt)}`,
-        ].filter((part) => part !== '');
-        const text = found.length === 0 ? 'annotation not set' : found.join(', ');
-        // Either autoscaler ignores the other's annotation.
-        if (evict !== 'false' && disrupt !== 'true') return fail(text);
-        if (evict === 'false' && disrupt === 'true') return pass(text);
-        return judge(isOfKarpenter(inputs, node), (karpenter) =>
-          karpenter === (disrupt === 'true')
-            ? pass(text)
-            : fail(`${text}, which ${karpenter ? 'Karpenter' : 'the cluster autoscaler'} ignores`),
-        );
-      }),
+    ...perGitalyPod(({ annotations, node }, _, inputs) => {
+      const evict = annotations[safeToEvict];
+      const disrupt = annotations[doNotDisrupt];
+      const found = [
+        evict === undefined ? '' : `${safeToEvict}: ${JSON.stringify(evict)}`,
+        disrupt === undefined ? '' : `${doNotDisrupt}: ${JSON.stringify(disrupt)}`,
+      ].filter((part) => part !== '');
+      const text = found.length === 0 ? 'annotation not set' : found.join(', ');
+      // Either autoscaler ignores the other's annotation.
+      if (evict !== 'false' && disrupt !== 'true') return fail(text);
+      if (evict === 'false' && disrupt === 'true') return pass(text);
+      return judge(isOfKarpenter(inputs, node), (karpenter) =>
+        karpenter === (disrupt === 'true')
+          ? pass(text)
+          : fail(`${text}, which ${karpenter ? 'Karpenter' : 'the cluster autoscaler'} ignores`),
+      );
+    }),
   },
   {
     id: 'anti_affinity',
@@ -93,7 +89,6 @@ export const schedulingChecks: readonly Check[] = [
     evidence: "the pods' affinity and nodes",
     source: sources.isolate,
     severity: 'warning',
-    scope: 'workload',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -101,15 +96,14 @@ export const schedulingChecks: readonly Check[] = [
     antiAffinity: hard`,
       text: 'Needs as many nodes as pods, in the zones of their volumes; otherwise a pod stays Pending. The rule takes effect when a pod is scheduled next.',
     },
-    run: (inputs) =>
-      perWorkload(inputs, [inputs.gitalyPods], (workload) => {
-        if (workload.pods.every(({ antiAffinity }) => antiAffinity.required.includes(hostname)))
-          return pass(`required on ${hostname}`);
-        const soft = workload.pods.every(({ antiAffinity }) => antiAffinity.preferred.includes(hostname));
-        const rule = soft ? 'preferred, not required' : 'no anti-affinity';
-        const placed = placement(workload);
-        return placed.result === 'unknown' ? placed : { ...placed, found: `${rule}; ${placed.found}` };
-      }),
+    ...perWorkload(['gitalyPods'], (workload) => {
+      if (workload.pods.every(({ antiAffinity }) => antiAffinity.required.includes(hostname)))
+        return pass(`required on ${hostname}`);
+      const soft = workload.pods.every(({ antiAffinity }) => antiAffinity.preferred.includes(hostname));
+      const rule = soft ? 'preferred, not required' : 'no anti-affinity';
+      const placed = placement(workload);
+      return placed.result === 'unknown' ? placed : { ...placed, found: `${rule}; ${placed.found}` };
+    }),
   },
   {
     id: 'replicas_on_distinct_nodes',
@@ -119,7 +113,6 @@ export const schedulingChecks: readonly Check[] = [
     evidence: "the pods' nodes",
     source: sources.notInGuide,
     severity: 'warning',
-    scope: 'workload',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -130,7 +123,7 @@ export const schedulingChecks: readonly Check[] = [
       kubectl: kubectl('get pods -o wide'),
       text: 'Then delete one of the two pods, in a maintenance window, so that it is scheduled again.',
     },
-    run: (inputs) => perWorkload(inputs, [inputs.gitalyPods, inputs.praefectPods], placement),
+    ...perWorkload(['gitalyPods', 'praefectPods'], placement),
   },
   {
     id: 'pdb_present',
@@ -141,7 +134,6 @@ export const schedulingChecks: readonly Check[] = [
     evidence: "the budgets' selectors and numbers, and the pods' labels",
     source: sources.notInGuide,
     severity: 'warning',
-    scope: 'workload',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -151,10 +143,9 @@ export const schedulingChecks: readonly Check[] = [
     maxUnavailable: 1`,
       kubectl: kubectl('get poddisruptionbudgets'),
     },
-    run: (inputs) =>
-      perWorkload(inputs, [inputs.gitalyPods, inputs.praefectPods], ({ pods }) =>
-        judge(inputs.disruptionBudgets, (budgets) => coverage(pods, budgets)),
-      ),
+    ...perWorkload(['gitalyPods', 'praefectPods'], ({ pods }, inputs) =>
+      judge(inputs.disruptionBudgets, (budgets) => coverage(pods, budgets)),
+    ),
   },
 ];
 

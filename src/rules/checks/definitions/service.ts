@@ -25,7 +25,6 @@ export const serviceChecks: readonly Check[] = [
     evidence: "Gitaly's config.toml, from the ConfigMap or the file",
     source: sources.concurrency,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -43,10 +42,9 @@ export const serviceChecks: readonly Check[] = [
       kubectl: kubectl('get configmap -l app=gitaly -o yaml'),
       text: "Choose the values from the limits dashboard: the calls in progress at busy times. On a virtual machine: gitaly['configuration'][:concurrency] in gitlab.rb.",
     },
-    run: (inputs) =>
-      perServer(inputs, ({ config }, pod) =>
-        judge(config, (found) => clonesLimited(found, pod && gitlabVersionOf(pod))),
-      ),
+    ...perServer(({ config }, pod) =>
+      judge(config, (found) => clonesLimited(found, pod && gitlabVersionOf(pod))),
+    ),
   },
   {
     id: 'volume_free_space',
@@ -56,7 +54,6 @@ export const serviceChecks: readonly Check[] = [
     evidence: "the kubelet's statistics of the volume, or the file system",
     source: sources.disk,
     severity: 'warning',
-    scope: 'pod',
     readFrom: 'api',
     fix: {
       helm: `gitlab:
@@ -68,18 +65,17 @@ export const serviceChecks: readonly Check[] = [
       ),
       text: 'Resizing a claim needs a StorageClass with allowVolumeExpansion. Check for old logs and for failing housekeeping too.',
     },
-    run: (inputs) =>
-      perServer(inputs, ({ volume }) =>
-        judge(volume, (facts) => {
-          if (!(facts.capacityBytes > 0) || facts.availableBytes > facts.capacityBytes)
-            return undecided(
-              `the reported sizes make no sense: ${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free`,
-            );
-          const bytes = freeRatio(facts.availableBytes, facts.capacityBytes);
-          const space = `${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free (${percentText(bytes)})`;
-          return bytes >= minimumFreeRatio ? withInodes(facts, space) : fail(space);
-        }),
-      ),
+    ...perServer(({ volume }) =>
+      judge(volume, (facts) => {
+        if (!(facts.capacityBytes > 0) || facts.availableBytes > facts.capacityBytes)
+          return undecided(
+            `the reported sizes make no sense: ${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free`,
+          );
+        const bytes = freeRatio(facts.availableBytes, facts.capacityBytes);
+        const space = `${bytesText(facts.availableBytes)} of ${bytesText(facts.capacityBytes)} free (${percentText(bytes)})`;
+        return bytes >= minimumFreeRatio ? withInodes(facts, space) : fail(space);
+      }),
+    ),
   },
 ];
 
