@@ -8,7 +8,7 @@ import { judgmentOf } from '../rules/judgment.ts';
 import { createProblemTracker, type TrackedProblem } from '../rules/problems/tracker.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Scrape } from '../scheduler/runner.ts';
-import type { ExtraFamilies } from '../scheduler/self-block.ts';
+import type { ExtraFamilies } from '../scheduler/self-metrics.ts';
 import { exporterTime, reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
 import { type Collection, createCollection } from './collectors.ts';
 import { type Configuration, excludedBySettings, type HostContext, type Sources } from './sources.ts';

@@ -12,7 +12,7 @@ import { createBudget } from '../scheduler/budget.ts';
 import type { Collector } from '../scheduler/collector.ts';
 import { eventFamilies } from '../scheduler/event-log.ts';
 import { createRunner, type Runner } from '../scheduler/runner.ts';
-import type { ExtraFamilies } from '../scheduler/self-block.ts';
+import type { ExtraFamilies } from '../scheduler/self-metrics.ts';
 import { databaseTimeFamilies } from '../scheduler/self-metrics.ts';
 import { createGitalyCollector, gitalyCollectorNames } from '../sources/gitaly/collector.ts';
 import { createDropTracker } from '../sources/gitaly/drops.ts';

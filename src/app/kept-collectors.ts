@@ -5,7 +5,7 @@ import { createSerialQueue } from '../lib/serial-queue.ts';
 import type { Thresholds } from '../rules/thresholds.ts';
 import type { Collector } from '../scheduler/collector.ts';
 import type { EventLog } from '../scheduler/event-log.ts';
-import type { ExtraFamilies } from '../scheduler/self-block.ts';
+import type { ExtraFamilies } from '../scheduler/self-metrics.ts';
 import { cgroupCollectorNames, createCgroupSource } from '../sources/cgroup/source.ts';
 import type { CgroupView } from '../sources/cgroup/view.ts';
 import type { Identity } from '../sources/identity.ts';

@@ -27,9 +27,10 @@ import {
   type DoctorGroup,
   notPassed,
   passed,
+  recommendationChecks,
+  recommendationFindings,
 } from './finding.ts';
 import { kubernetesFindings } from './kubernetes.ts';
-import { recommendationChecks, recommendationFindings } from './recommendations.ts';
 import type { DoctorReport } from './report.ts';
 import { configFindings, serverFindings } from './servers.ts';
 import { type HistorySettings, historySizing } from './sizing/from-prometheus.ts';

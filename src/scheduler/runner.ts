@@ -14,8 +14,7 @@ import type { Deadlines } from './bounded-run.ts';
 import type { Collector } from './collector.ts';
 import { createLauncher, graceMs } from './launcher.ts';
 import { nextStart, nextStartAt } from './schedule.ts';
-import { createSelfBlock, type ExtraFamilies } from './self-block.ts';
-import { selfMetrics } from './self-metrics.ts';
+import { createSelfBlock, type ExtraFamilies, selfMetrics } from './self-metrics.ts';
 import { createChanges } from './state-changes.ts';
 import type { CollectorStatus } from './status.ts';
 import {

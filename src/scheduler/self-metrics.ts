@@ -4,8 +4,10 @@
  *
  * docs/decisions/0003-runner.md has a table of their values in each state.
  */
+import { describeThrown, stackOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
 import { anyValue, gauge, type Metric, metricGroup } from '../metrics/metric.ts';
-import { createSamples, type Family, single } from '../metrics/samples.ts';
+import { type Block, createSamples, type Family, single } from '../metrics/samples.ts';
 import type { Budget } from './budget.ts';
 import { failureReasons } from './outcome.ts';
 import { type CollectorStatus, isHealthy } from './status.ts';
@@ -146,14 +148,14 @@ export const reloadTime = program.gauge('gitaly_exporter_config_last_reload_time
 /** All metrics of this module. */
 export const selfMetrics: readonly Metric[] = [buildInfo, ...collectors.metrics, ...program.metrics];
 
-export function buildFamilies(version: string): readonly Family[] {
+function buildFamilies(version: string): readonly Family[] {
   const samples = createSamples();
   samples.set(buildInfo, { version, node_version: process.version }, 1);
   return samples.families();
 }
 
 /** The state of every enabled collector, and the names of those that are known but not enabled. */
-export function collectorFamilies(
+function collectorFamilies(
   statuses: readonly CollectorStatus[],
   disabled: readonly string[],
 ): readonly Family[] {
@@ -183,4 +185,40 @@ const inSeconds = (ms: number | undefined): number | undefined => (ms === undefi
 /** For the database's budget; hand it to the runner as extra families when a database is configured. */
 export function databaseTimeFamilies(budget: Budget): readonly Family[] {
   return [single(databaseTime, budget.spentSeconds()), single(databaseTimeLimit, budget.ratio)];
+}
+
+/** Called at each scrape; must be quick and use memory only. */
+export type ExtraFamilies = () => readonly Family[];
+
+interface SelfBlockOptions {
+  readonly version: string;
+  readonly disabled: readonly string[];
+  readonly extraFamilies: readonly ExtraFamilies[];
+  readonly log: Log;
+}
+
+/** A source of extra families that throws loses its own families only; each such error is logged once. */
+export function createSelfBlock(options: SelfBlockOptions): (statuses: readonly CollectorStatus[]) => Block {
+  const { version, disabled, extraFamilies, log } = options;
+  const logged = new Set<string>();
+
+  function familiesOf(extra: ExtraFamilies): readonly Family[] {
+    try {
+      return [...extra()];
+    } catch (thrown) {
+      const error = describeThrown(thrown);
+      if (!logged.has(error))
+        log.error({ error, stack: stackOf(thrown) }, 'internal error: own metrics are missing');
+      logged.add(error);
+      return [];
+    }
+  }
+
+  return (statuses) => ({
+    families: [
+      ...buildFamilies(version),
+      ...collectorFamilies(statuses, disabled),
+      ...extraFamilies.flatMap(familiesOf),
+    ],
+  });
 }

@@ -14,8 +14,8 @@ import { addressUrl } from './address.ts';
 import { defaultLimits, type HttpLimits, type Listener, listen } from './listener.ts';
 import { type Content, createExpressApp } from './routes.ts';
 import { createScrapeHandler, type RenderMetrics } from './scrape.ts';
-import { noWebConfig } from './web-config/none.ts';
-import type { WebConfigSource, WebConfigState } from './web-config/source.ts';
+// Only types: the parser and its schema load only where there is a file.
+import type { LoadedWebConfig, WebConfigSource, WebConfigState } from './web-config/source.ts';
 
 export interface ServerOptions extends Content {
   /** At least one. */
@@ -198,3 +198,21 @@ function connectionErrorLog(log: Log, clock: Clock): (error: Error, what: 'hands
     suppressed = 0;
   };
 }
+
+const emptyConfig: LoadedWebConfig = {
+  config: {
+    tls: undefined,
+    isHttp2Requested: false,
+    headers: new Map(),
+    users: new Map(),
+    rateLimit: undefined,
+  },
+  tls: undefined,
+};
+
+/** Without a file: plain HTTP, no authentication. */
+const noWebConfig: WebConfigSource = {
+  current: () => ({ ok: true, loaded: emptyConfig }),
+  last: () => ({ ok: true, loaded: emptyConfig }),
+  subscribe: () => () => undefined,
+};

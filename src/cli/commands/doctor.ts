@@ -1,9 +1,8 @@
 /** `doctor`: runs every check once, prints what fails and how to fix it. */
-import { baseUrl } from '../../config/kinds/base-url.ts';
 import { Refusal } from '../../config/kinds/kind.ts';
 import { listOf } from '../../config/kinds/lists.ts';
 import { duration } from '../../config/kinds/quantities.ts';
-import { choice, filePath, integer, text } from '../../config/kinds/scalars.ts';
+import { baseUrl, choice, filePath, integer, text } from '../../config/kinds/scalars.ts';
 import { listedTitles, type Settings } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { closest } from '../../config/suggest.ts';

@@ -3,8 +3,9 @@
  * releases 15 to 18): those that are used, with the variable of each, and the others, which are accepted where their
  * value changes nothing and refused where ignoring it could cost TLS or lead to another server.
  */
-import type { Secret } from '../../lib/secret.ts';
-import type { Origin } from '../problem.ts';
+import { Secret } from '../../lib/secret.ts';
+import { bad, type Checked, good, type Origin, problemAt } from '../problem.ts';
+import type { Environment } from '../system.ts';
 
 /** Used, with the environment variable of each. */
 export const keywordVariables = {
@@ -150,3 +151,30 @@ export function refusal(name: string, value: string): string | undefined {
   if (keyword.harmless === 'any' || keyword.harmless.includes(value)) return undefined;
   return `${name} is not supported: ${keyword.fix ?? 'leave it out'}`;
 }
+
+/** The connection parameters of the variables. An unsupported variable is a problem, an empty one is not set. */
+export function variableParameters(env: Environment): Checked<Parameters> {
+  const problems = [...unusedKeywords].flatMap(([name, { variable }]) => {
+    if (variable === undefined) return [];
+    const refused = refusal(name, env[variable] ?? '');
+    return refused === undefined ? [] : [problemAt(from(variable), refused)];
+  });
+  if (problems.length > 0) return bad(...problems);
+
+  const parameters: { -readonly [Name in keyof Parameters]: Parameters[Name] } = {};
+  for (const [name, variable] of Object.entries(keywordVariables)) {
+    const value = env[variable];
+    if (value === undefined || value === '' || !isKeyword(name)) continue;
+    if (name === 'password') parameters.password = { value: new Secret(value), origin: from(variable) };
+    else parameters[name] = { value, origin: from(variable) } satisfies Parameter;
+  }
+  return good(parameters);
+}
+
+/** Whether the variables alone name a database to monitor: PGPORT or PGUSER may be set for psql only. */
+export const variablesNameDatabase = (env: Environment): boolean =>
+  [env['PGHOST'], env['PGHOSTADDR'], env['PGDATABASE'], env['PGSERVICE']].some(
+    (value) => (value ?? '') !== '',
+  );
+
+const from = (variable: string): Origin => ({ source: 'environment', name: variable });

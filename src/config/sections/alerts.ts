@@ -14,12 +14,11 @@ import {
 } from '../../rules/alert-thresholds.ts';
 import { severities } from '../../rules/finding.ts';
 import type { Threshold } from '../../rules/thresholds.ts';
-import { baseUrl } from '../kinds/base-url.ts';
 import { type Kind, Refusal, scalar } from '../kinds/kind.ts';
 import { listOf } from '../kinds/lists.ts';
 import { namedValues } from '../kinds/named-values.ts';
 import { unitRatio } from '../kinds/quantities.ts';
-import { boundsText, choice, integer, text, within } from '../kinds/scalars.ts';
+import { baseUrl, boundsText, choice, integer, text, within } from '../kinds/scalars.ts';
 import { kebab, optional, type Section, type Setting, setting, type ValuesOf } from '../setting.ts';
 import { closest } from '../suggest.ts';
 

@@ -3,10 +3,16 @@ import type { Section, ValuesOf } from '../setting.ts';
 import { alertsSection, dashboardsSection, thresholdsRule, thresholdsSection } from './alerts.ts';
 import { cgroupSection } from './cgroup.ts';
 import { gitalyRule, gitalySection } from './gitaly.ts';
-import { checksSection, maintenanceSection } from './installation.ts';
 import { kubernetesRule, kubernetesSection } from './kubernetes.ts';
 import { praefectRule, praefectSection } from './praefect.ts';
-import { configSection, logSection, metricsSection, webSection } from './program.ts';
+import {
+  checksSection,
+  configSection,
+  logSection,
+  maintenanceSection,
+  metricsSection,
+  webSection,
+} from './program.ts';
 
 export const sections = [
   configSection,

@@ -1,7 +1,12 @@
-/** The program itself: its configuration file, its HTTP server, its log, and the limits of /metrics. */
+/**
+ * The program itself: its configuration file, its HTTP server, its log, and the limits of /metrics; and what no source
+ * shows: maintenance windows, and how long clients retry.
+ */
 import { Refusal } from '../kinds/kind.ts';
 import { type ListenAddress, listenAddress } from '../kinds/listen-address.ts';
 import { listOf } from '../kinds/lists.ts';
+import { maintenanceWindows } from '../kinds/maintenance-window.ts';
+import { duration } from '../kinds/quantities.ts';
 import { choice, filePath, integer, text, toggle } from '../kinds/scalars.ts';
 import { optional, type Section, setting } from '../setting.ts';
 
@@ -102,6 +107,32 @@ export const metricsSection = {
       maxSeries: setting(integer({ min: 100, max: 1_000_000 }), {
         default: 100_000,
         help: 'Maximum number of series per collector. Series over the limit are dropped, counted in gitaly_exporter_series_dropped_total and shown on the page.',
+      }),
+    },
+  },
+} as const satisfies Section;
+
+export const maintenanceSection = {
+  title: 'Maintenance',
+  settings: {
+    maintenance: {
+      window: optional(maintenanceWindows(), {
+        unset: 'none, except those from Kubernetes',
+        help: 'Maintenance windows, each with a name: once (START/END), or recurring (five cron fields, "for" a duration, "in" a time zone). Separate several with semicolons. While one is open, alerts for the effects of planned work are suppressed.',
+        example: 'weekly=0 2 * * 6 for 4h in Europe/Berlin',
+      }),
+    },
+  },
+} as const satisfies Section;
+
+export const checksSection = {
+  title: 'Recommendations',
+  settings: {
+    checks: {
+      clientRetryWindow: optional(duration({ min: 0, max: 3_600_000 }), {
+        unset: 'not known, and then not checked',
+        help: "How long GitLab's Rails and Sidekiq try a call to Gitaly again before they give up: with the chart's global.gitaly.client.maxAttempts and maxBackoff the sum of all waits. Held against how long a pod takes to come back.",
+        example: '30s',
       }),
     },
   },

@@ -1,5 +1,6 @@
 /** The Kubernetes API as this source uses it: GET a path, completely or as a stream. It never writes. */
 import type { Failure } from '../../../scheduler/outcome.ts';
+import { parseJsonText } from '../watch/json.ts';
 
 export interface KubeApi {
   /** For messages: `https://10.0.0.1:6443`; `the API server` until its configuration was read. */
@@ -53,4 +54,42 @@ export function pathWithQuery(path: string, query: KubeQuery): string {
   for (const [key, value] of Object.entries(query)) if (value !== undefined) search.set(key, String(value));
   const text = search.toString();
   return text === '' ? path : `${path}?${text}`;
+}
+
+interface JsonRequest {
+  readonly path: string;
+  readonly query?: KubeQuery;
+  /** As messages name it: `ConfigMap gitlab/gl-gitaly`. */
+  readonly what: string;
+  /** Which right is missing where the server forbids it, and what to do. */
+  readonly forbidden: string;
+}
+
+export type JsonResult =
+  /** Undefined: the response is not JSON. */
+  | { readonly ok: true; readonly json: unknown }
+  /** `isMissing`: there is no such object (HTTP 404). */
+  | { readonly ok: false; readonly failure: Failure; readonly isMissing: boolean };
+
+/** One GET, for what is not watched. Never rejects. */
+export async function getJson(
+  api: KubeApi,
+  { path, query = {}, what, forbidden }: JsonRequest,
+  signal: AbortSignal,
+): Promise<JsonResult> {
+  const result = await api.get(path, query, signal);
+  if (!result.ok) return { ...result, isMissing: false };
+  const { body, status } = result.response;
+  if (status === 200) return { ok: true, json: parseJsonText(body) };
+  return { ok: false, failure: statusFailure(status, what, forbidden), isMissing: status === 404 };
+}
+
+function statusFailure(status: number, what: string, forbidden: string): Failure {
+  if (status === 403) return { reason: 'permission', message: forbidden };
+  if (status === 401)
+    return {
+      reason: 'authentication',
+      message: `the API server rejects the credentials (HTTP 401) for ${what}: the token is expired or wrong, or the account was deleted`,
+    };
+  return { reason: 'http_status', message: `the API server returned HTTP ${status} for ${what}` };
 }

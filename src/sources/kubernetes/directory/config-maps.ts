@@ -5,8 +5,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { Component, Identity } from '../../identity.ts';
-import type { KubeApi } from '../api/api.ts';
-import { getJson } from '../api/get-json.ts';
+import { getJson, type KubeApi } from '../api/api.ts';
 import { type ComponentOf, podIdentity } from '../gitaly-objects.ts';
 import { configMapOf } from '../objects/kinds.ts';
 import type { ConfigMap, Pod } from '../objects/types.ts';

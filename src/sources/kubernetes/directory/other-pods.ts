@@ -5,8 +5,7 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, unknown } from '../../../lib/known.ts';
-import type { KubeApi } from '../api/api.ts';
-import { getJson } from '../api/get-json.ts';
+import { getJson, type KubeApi } from '../api/api.ts';
 import type { ComponentOf } from '../gitaly-objects.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import { podOf } from '../objects/pod.ts';

@@ -6,8 +6,7 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, notApplicable, unknown } from '../../../lib/known.ts';
-import type { KubeApi } from '../api/api.ts';
-import { getJson } from '../api/get-json.ts';
+import { getJson, type KubeApi } from '../api/api.ts';
 import { type Fields, fieldsOf } from '../objects/fields.ts';
 import type { Pod } from '../objects/types.ts';
 
