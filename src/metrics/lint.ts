@@ -2,7 +2,7 @@
  * Rules for metric declarations that promtool does not check, or only at run time. For tests of every collector and
  * of the whole catalog. Each result is a sentence that names the metric.
  */
-import type { Metric, Unit } from './metric.ts';
+import { type Metric, unitOf } from './metric.ts';
 import { openMetricsFamilyName } from './render.ts';
 
 const snakeCase = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
@@ -22,8 +22,6 @@ const forbiddenLabels = new Set([
 
 /** prom-client's names and labels, which public dashboards use. */
 const notOurs = /^(process|nodejs)_/;
-
-const unitSuffixes: readonly Exclude<Unit, 'none'>[] = ['seconds', 'bytes', 'ratio', 'cores'];
 
 const otherUnits =
   /_(ms|us|ns|milliseconds|microseconds|nanoseconds|minutes|hours|days|kb|mb|gb|kib|mib|gib|kilobytes|megabytes|percent|percentage|millicores)(_|$)/;
@@ -49,8 +47,8 @@ function* nameProblems({ name, type, unit, labelNames }: Metric): Generator<stri
   if (sampleSuffix.test(name)) yield 'the suffix belongs to the samples of counters and histograms';
 
   const base = name.replace(/_total$/, '');
-  const suffix = unitSuffixes.find((known) => base.endsWith(`_${known}`)) ?? 'none';
-  if (suffix !== unit) yield `the name has unit ${suffix}, the declaration ${unit}`;
+  const ofName = unitOf(name);
+  if (ofName !== unit) yield `the name has unit ${ofName}, the declaration ${unit}`;
   if (otherUnits.test(name)) yield 'only base units: seconds, bytes, ratio, cores';
   if (/_(timestamp|ratio)_/.test(`${base}_`) && !/_(timestamp_seconds|ratio)$/.test(base))
     yield 'a time ends in _timestamp_seconds, a ratio in _ratio';

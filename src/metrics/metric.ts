@@ -7,8 +7,14 @@
 
 export type MetricType = 'gauge' | 'counter' | 'histogram';
 
-/** Base units only (Prometheus' naming guidelines). `none` for counts and states. */
-export type Unit = 'seconds' | 'bytes' | 'ratio' | 'cores' | 'none';
+/** Base units only (Prometheus' naming guidelines). */
+const units = ['seconds', 'bytes', 'ratio', 'cores'] as const;
+/** `none` for counts and states. */
+type Unit = (typeof units)[number] | 'none';
+
+/** The one that a name ends in: `gitaly_server_pod_cpu_usage_seconds_total`. */
+export const unitOf = (name: string): Unit =>
+  units.find((unit) => name.replace(/_total$/, '').endsWith(`_${unit}`)) ?? 'none';
 
 /** An open label: any string (a virtual storage, a pod's name). */
 export const anyValue = 'any value';
@@ -43,6 +49,7 @@ export interface MetricDefinition<Labels extends LabelSpec> {
   readonly help: string;
   readonly details?: string;
   readonly origin: string;
+  /** Default: that of the name. Another one is an error that `lintMetrics` reports. */
   readonly unit?: Unit;
   readonly labels?: Labels;
 }
@@ -94,7 +101,7 @@ function metric<Labels extends LabelSpec, Type extends MetricType>(
   return Object.freeze({
     name,
     type,
-    unit: definition.unit ?? 'none',
+    unit: definition.unit ?? unitOf(name),
     help: definition.help,
     details: definition.details ?? '',
     origin: definition.origin,

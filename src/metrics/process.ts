@@ -15,7 +15,6 @@ const lagWindow =
 
 const lag = (statistic: string, meaning: string) =>
   gauge(`nodejs_eventloop_lag_${statistic}_seconds`, {
-    unit: 'seconds',
     help: `${meaning} delay of the event loop since the previous scrape.`,
     details: lagWindow,
     origin: `perf_hooks.monitorEventLoopDelay, ${statistic}`,
@@ -33,20 +32,17 @@ const lagStatistics = [
 
 const heapSpace = (part: 'total' | 'used' | 'available', field: string) =>
   gauge(`nodejs_heap_space_size_${part}_bytes`, {
-    unit: 'bytes',
     labels: { space: anyValue },
     help: `Size of each of V8's heap spaces: ${part}.`,
     origin: `v8.getHeapSpaceStatistics, ${field}`,
   });
 
 export const processResidentMemory = gauge('process_resident_memory_bytes', {
-  unit: 'bytes',
   help: 'Resident memory of the exporter.',
   origin: '/proc/self/status, VmRSS',
 });
 
 export const processCpuSeconds = counter('process_cpu_seconds_total', {
-  unit: 'seconds',
   help: 'CPU time of the exporter, user and system.',
   origin: 'process.cpuUsage',
 });
@@ -55,13 +51,11 @@ export const processCpuSeconds = counter('process_cpu_seconds_total', {
 const neverZero: readonly Metric[] = [
   processResidentMemory,
   gauge('process_virtual_memory_bytes', {
-    unit: 'bytes',
     help: 'Virtual memory of the exporter.',
     details: 'Linux only.',
     origin: '/proc/self/status, VmSize',
   }),
   gauge('process_heap_bytes', {
-    unit: 'bytes',
     help: 'Data segment of the exporter: all of its private writable mappings.',
     details: 'Linux only.',
     origin: '/proc/self/status, VmData',
@@ -77,7 +71,6 @@ const neverZero: readonly Metric[] = [
     origin: '/proc/self/limits, Max open files',
   }),
   gauge('nodejs_eventloop_lag_seconds', {
-    unit: 'seconds',
     help: 'Delay of one setImmediate callback, measured at the previous scrape.',
     origin: 'setImmediate',
   }),
@@ -86,18 +79,15 @@ const neverZero: readonly Metric[] = [
 /** All metrics of this file, for the catalog. */
 export const processMetrics: readonly Metric[] = [
   counter('process_cpu_user_seconds_total', {
-    unit: 'seconds',
     help: 'CPU time that the exporter spent in user mode.',
     origin: 'process.cpuUsage, user',
   }),
   counter('process_cpu_system_seconds_total', {
-    unit: 'seconds',
     help: 'CPU time that the kernel spent for the exporter.',
     origin: 'process.cpuUsage, system',
   }),
   processCpuSeconds,
   gauge('process_start_time_seconds', {
-    unit: 'seconds',
     help: 'Unix time at which the exporter started.',
     origin: 'process.uptime',
   }),
@@ -109,17 +99,14 @@ export const processMetrics: readonly Metric[] = [
     origin: 'process.getActiveResourcesInfo',
   }),
   gauge('nodejs_heap_size_total_bytes', {
-    unit: 'bytes',
     help: "Size of V8's heap.",
     origin: 'process.memoryUsage, heapTotal',
   }),
   gauge('nodejs_heap_size_used_bytes', {
-    unit: 'bytes',
     help: "Used part of V8's heap, including garbage.",
     origin: 'process.memoryUsage, heapUsed',
   }),
   gauge('nodejs_external_memory_bytes', {
-    unit: 'bytes',
     help: "Memory outside V8's heap that its objects own, mainly buffers.",
     origin: 'process.memoryUsage, external',
   }),
@@ -132,7 +119,6 @@ export const processMetrics: readonly Metric[] = [
     origin: 'process.version',
   }),
   histogram('nodejs_gc_duration_seconds', {
-    unit: 'seconds',
     labels: { kind: ['major', 'minor', 'incremental', 'weakcb'] },
     help: 'Pauses for garbage collection.',
     details: 'Of pauses that Node reports together only the first is counted.',

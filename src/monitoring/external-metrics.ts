@@ -20,13 +20,11 @@ const perClaim = { persistentvolumeclaim: anyValue } as const;
 export const claimAvailableBytes = gauge('kubelet_volume_stats_available_bytes', {
   help: 'Available bytes of a volume.',
   origin: 'the kubelet',
-  unit: 'bytes',
   labels: perClaim,
 });
 export const claimCapacityBytes = gauge('kubelet_volume_stats_capacity_bytes', {
   help: 'Capacity of a volume.',
   origin: 'the kubelet',
-  unit: 'bytes',
   labels: perClaim,
 });
 export const claimInodesFree = gauge('kubelet_volume_stats_inodes_free', {
@@ -45,13 +43,11 @@ const perMount = { mountpoint: anyValue } as const;
 export const filesystemAvailable = gauge('node_filesystem_avail_bytes', {
   help: 'Available bytes of a file system.',
   origin: 'node_exporter',
-  unit: 'bytes',
   labels: perMount,
 });
 export const filesystemSize = gauge('node_filesystem_size_bytes', {
   help: 'Size of a file system.',
   origin: 'node_exporter',
-  unit: 'bytes',
   labels: perMount,
 });
 export const filesystemFilesFree = gauge('node_filesystem_files_free', {

@@ -46,7 +46,6 @@ export const collectorFailures = collectors.counter('gitaly_exporter_collector_f
 });
 
 export const collectorDuration = collectors.gauge('gitaly_exporter_collector_duration_seconds', {
-  unit: 'seconds',
   help: 'Duration of the last run of the collector.',
   details: 'Absent before the first run has ended.',
   origin: runner,
@@ -56,7 +55,6 @@ export const collectorDuration = collectors.gauge('gitaly_exporter_collector_dur
 export const collectorLastSuccess = collectors.gauge(
   'gitaly_exporter_collector_last_success_timestamp_seconds',
   {
-    unit: 'seconds',
     help: 'Unix time of the last successful read of the source.',
     details: 'Absent until the first one.',
     origin: runner,
@@ -79,7 +77,6 @@ export const collectorHung = collectors.gauge('gitaly_exporter_collector_hung', 
 });
 
 export const collectorInterval = collectors.gauge('gitaly_exporter_collector_interval_seconds', {
-  unit: 'seconds',
   help: 'Current interval between runs of the collector.',
   details:
     "The configured interval, or longer while the limit on the database's time delays runs. Absent for collectors that run at each scrape.",
@@ -114,13 +111,11 @@ export const logLinesLost = program.counter('gitaly_exporter_log_lines_lost_tota
 });
 
 export const databaseTime = program.counter('gitaly_exporter_database_time_seconds_total', {
-  unit: 'seconds',
   help: "Wall time of all queries to Praefect's database.",
   origin: 'measured around each query',
 });
 
 export const databaseTimeLimit = program.gauge('gitaly_exporter_database_time_limit_ratio', {
-  unit: 'ratio',
   help: "Limit of the ratio of the database's time that all queries together may take.",
   details: 'Due queries wait while it is exceeded.',
   origin: 'configuration',
@@ -130,7 +125,6 @@ export const exporterTime = program.gauge('gitaly_exporter_time_seconds', {
   help: "The exporter's clock, in seconds since 1970.",
   details: 'For the difference to the clock of Prometheus, by which ages are evaluated.',
   origin: 'the exporter',
-  unit: 'seconds',
 });
 
 export const reloadSuccess = program.gauge('gitaly_exporter_config_last_reload_success', {
@@ -142,7 +136,6 @@ export const reloadSuccess = program.gauge('gitaly_exporter_config_last_reload_s
 export const reloadTime = program.gauge('gitaly_exporter_config_last_reload_timestamp_seconds', {
   help: 'Time at which the configuration in effect was loaded.',
   origin: 'the configuration',
-  unit: 'seconds',
 });
 
 /** All metrics of this module. */

@@ -20,7 +20,7 @@ describe('the lint of declarations', () => {
     ['the name repeats its type gauge', gauge('queue_gauge', good)],
     ['the suffix belongs to the samples', gauge('jobs_count', good)],
     ['the name has unit none, the declaration seconds', gauge('age', { ...good, unit: 'seconds' })],
-    ['the name has unit seconds, the declaration none', gauge('age_seconds', good)],
+    ['the name has unit seconds, the declaration none', gauge('age_seconds', { ...good, unit: 'none' })],
     [
       'the name has unit seconds, the declaration bytes',
       counter('used_seconds_total', { ...good, unit: 'bytes' }),

@@ -18,40 +18,11 @@ export const pressureKinds = ['some', 'full'] as const;
 export const memoryEvents = ['low', 'high', 'max', 'oom', 'oom_kill', 'oom_group_kill'] as const;
 export type MemoryEvent = (typeof memoryEvents)[number];
 
-type Gauge<Labels extends LabelSpec> = Metric<Labels, 'gauge'>;
-type Counter<Labels extends LabelSpec> = Metric<Labels, 'counter'>;
-
-/** The metrics of one level. */
-export interface LevelMetrics<Own extends LabelSpec = LabelSpec> {
-  readonly memoryUsage: Gauge<Own>;
-  readonly memoryWorkingSet: Gauge<Own>;
-  readonly memoryAnon: Gauge<Own>;
-  readonly memoryFile: Gauge<Own>;
-  readonly memoryPeak: Gauge<Own>;
-  readonly memoryLimit: Gauge<Own>;
-  readonly cpuUsage: Counter<Own>;
-  readonly cpuUser: Counter<Own>;
-  readonly cpuSystem: Counter<Own>;
-  readonly cpuLimit: Gauge<Own>;
-  readonly cpuPeriods: Counter<Own>;
-  readonly cpuThrottledPeriods: Counter<Own>;
-  readonly cpuThrottled: Counter<Own>;
-  readonly pressure: Counter<
-    Own & { readonly resource: typeof pressureResources; readonly kind: typeof pressureKinds }
-  >;
-  readonly memoryEvents: Counter<Own & { readonly event: typeof memoryEvents }>;
-}
-
 /**
  * @param of whose memory and CPU it is, to follow "of"
  * @param about what the level includes and when all its metrics are absent; ends the details of each
  */
-function levelMetrics<const Own extends LabelSpec>(
-  level: Level,
-  labels: Own,
-  of: string,
-  about: string,
-): LevelMetrics<Own> {
+function levelMetrics<const Own extends LabelSpec>(level: Level, labels: Own, of: string, about: string) {
   const name = `gitaly_server_${level}` as const;
   const details = (own: string): string => (own === '' ? about : `${own} ${about}`);
   return Object.freeze({
@@ -59,70 +30,60 @@ function levelMetrics<const Own extends LabelSpec>(
       help: `Memory usage of ${of}, including page cache.`,
       details: details('Usage near the limit is normal, because page cache is reclaimed first.'),
       origin: 'memory.current',
-      unit: 'bytes',
       labels,
     }),
     memoryWorkingSet: gauge(`${name}_memory_working_set_bytes`, {
       help: `Memory usage of ${of} without inactive page cache, computed as the kubelet does.`,
       details: details(''),
       origin: 'memory.current minus inactive_file of memory.stat',
-      unit: 'bytes',
       labels,
     }),
     memoryAnon: gauge(`${name}_memory_anon_bytes`, {
       help: `Anonymous memory of ${of}, which the kernel cannot reclaim.`,
       details: details('Compare it with the limit to see how close the next OOM kill is.'),
       origin: 'anon of memory.stat',
-      unit: 'bytes',
       labels,
     }),
     memoryFile: gauge(`${name}_memory_file_bytes`, {
       help: `Page cache of ${of}, including tmpfs and shared memory.`,
       details: details(''),
       origin: 'file of memory.stat',
-      unit: 'bytes',
       labels,
     }),
     memoryPeak: gauge(`${name}_memory_peak_bytes`, {
       help: `Highest memory usage of ${of} since its cgroup was created, including page cache.`,
       details: details('Absent before Linux 5.19.'),
       origin: 'memory.peak',
-      unit: 'bytes',
       labels,
     }),
     memoryLimit: gauge(`${name}_memory_limit_bytes`, {
       help: `Memory limit of ${of}; absent when there is none.`,
       details: details('Usage without a limit means that memory.max is max.'),
       origin: 'memory.max',
-      unit: 'bytes',
       labels,
     }),
     cpuUsage: counter(`${name}_cpu_usage_seconds_total`, {
       help: `CPU time of ${of} since its cgroup was created.`,
       details: details(''),
       origin: 'usage_usec of cpu.stat',
-      unit: 'seconds',
       labels,
     }),
     cpuUser: counter(`${name}_cpu_user_seconds_total`, {
       help: `CPU time of ${of} in user mode.`,
       details: details(''),
       origin: 'user_usec of cpu.stat',
-      unit: 'seconds',
       labels,
     }),
     cpuSystem: counter(`${name}_cpu_system_seconds_total`, {
       help: `CPU time of ${of} in kernel mode.`,
       details: details(''),
       origin: 'system_usec of cpu.stat',
-      unit: 'seconds',
       labels,
     }),
     cpuLimit: gauge(`${name}_cpu_limit_cores`, {
       help: `CPU limit of ${of}; absent when there is none.`,
       details: details('CPU usage without a limit means that the quota of cpu.max is max.'),
       origin: 'quota divided by period of cpu.max',
-      unit: 'cores',
       labels,
     }),
     cpuPeriods: counter(`${name}_cpu_periods_total`, {
@@ -141,7 +102,6 @@ function levelMetrics<const Own extends LabelSpec>(
       help: `Time for which the CPU limit of ${of} throttled tasks, summed over CPUs.`,
       details: details('Summed over CPUs, it can increase by more than one second per second.'),
       origin: 'throttled_usec of cpu.stat',
-      unit: 'seconds',
       labels,
     }),
     pressure: counter(`${name}_pressure_seconds_total`, {
@@ -150,7 +110,6 @@ function levelMetrics<const Own extends LabelSpec>(
         'some: at least one task stalled. full: all tasks that were not idle stalled. Absent where the kernel has no PSI (psi=0); full of cpu is absent before Linux 5.13.',
       ),
       origin: 'total of cpu.pressure, memory.pressure and io.pressure',
-      unit: 'seconds',
       labels: { ...labels, resource: pressureResources, kind: pressureKinds },
     }),
     memoryEvents: counter(`${name}_memory_events_total`, {
@@ -163,6 +122,9 @@ function levelMetrics<const Own extends LabelSpec>(
     }),
   });
 }
+
+/** The metrics of one level. */
+export type LevelMetrics<Own extends LabelSpec = LabelSpec> = ReturnType<typeof levelMetrics<Own>>;
 
 export const podLevelMetrics = levelMetrics(
   'pod',

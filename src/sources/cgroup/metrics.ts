@@ -29,7 +29,6 @@ export const lastOom = gauge('gitaly_server_last_oom_timestamp_seconds', {
   help: 'Time at which the exporter saw the latest OOM kill of the level.',
   details: `${levelDetails} Absent until the first kill.`,
   origin: oomOrigin,
-  unit: 'seconds',
   labels: perLevel,
 });
 
@@ -92,7 +91,6 @@ export const bucketMemoryUsage = buckets.gauge('gitaly_server_bucket_memory_usag
   help: 'Memory usage of the Git processes in the bucket, including page cache.',
   details: choiceDetails,
   origin: 'memory.current',
-  unit: 'bytes',
   labels: perBucket,
 });
 
@@ -100,7 +98,6 @@ export const bucketMemoryLimit = buckets.gauge('gitaly_server_bucket_memory_limi
   help: 'Memory limit of the bucket; absent when there is none.',
   details: choiceDetails,
   origin: 'memory.max',
-  unit: 'bytes',
   labels: perBucket,
 });
 
@@ -108,7 +105,6 @@ export const bucketCpuUsage = buckets.counter('gitaly_server_bucket_cpu_usage_se
   help: 'CPU time of the Git processes in the bucket.',
   details: choiceDetails,
   origin: 'usage_usec of cpu.stat',
-  unit: 'seconds',
   labels: perBucket,
 });
 
@@ -116,7 +112,6 @@ export const bucketCpuThrottled = buckets.counter('gitaly_server_bucket_cpu_thro
   help: "Time for which the bucket's own CPU limit throttled its processes, summed over CPUs.",
   details: choiceDetails,
   origin: 'throttled_usec of cpu.stat',
-  unit: 'seconds',
   labels: perBucket,
 });
 

@@ -38,7 +38,6 @@ export const scrapeUp = scrapes.gauge('gitaly_server_scrape_up', {
 export const scrapeDuration = scrapes.gauge('gitaly_server_scrape_duration_seconds', {
   help: "Duration of the exporter's last read of the server's own metrics, whether it succeeded or not.",
   origin: "the exporter's read of /metrics",
-  unit: 'seconds',
   labels: { ...identity, component: components },
 });
 
@@ -70,7 +69,6 @@ export const concurrencyQueueWaitLimit = gauge('gitaly_server_concurrency_queue_
   help: 'Time that a call of the RPC may wait before it is dropped.',
   details: 'Absent where the configuration does not set it: there is no limit then.',
   origin: "max_queue_wait of [[concurrency]] in Gitaly's config.toml",
-  unit: 'seconds',
   labels: perRpc,
 });
 
@@ -94,7 +92,6 @@ export const concurrencyWait = histogram('gitaly_server_concurrency_wait_seconds
     'In four of the buckets that Gitaly has, at or above 0.1, 1, 10 and 60 s. Dropped calls are not counted. In GitLab 13 only where grpc_latency_buckets is configured.',
   origin:
     'gitaly_concurrency_limiting_acquiring_seconds, up to GitLab 14.9 gitaly_rate_limiting_acquiring_seconds',
-  unit: 'seconds',
   labels: perRpc,
 });
 
@@ -126,7 +123,6 @@ export const rateLimitBurst = gauge('gitaly_server_rate_limit_burst', {
 export const rateLimitInterval = gauge('gitaly_server_rate_limit_interval_seconds', {
   help: 'Time after which gitaly_server_rate_limit_burst calls are admitted again.',
   origin: "interval of [[rate_limiting]] in Gitaly's config.toml",
-  unit: 'seconds',
   labels: perRpc,
 });
 
@@ -156,7 +152,6 @@ export const packObjectsQueueWaitLimit = gauge('gitaly_server_pack_objects_queue
   help: 'Time that a clone or fetch may wait before it is dropped.',
   details: 'Absent where the configuration does not set it: there is no limit then.',
   origin: "max_queue_wait of [pack_objects_limiting] in Gitaly's config.toml",
-  unit: 'seconds',
   labels: identity,
 });
 
@@ -177,7 +172,6 @@ export const packObjectsWait = histogram('gitaly_server_pack_objects_wait_second
   details:
     'In the same four buckets as gitaly_server_concurrency_wait_seconds. Dropped ones are not counted.',
   origin: 'gitaly_pack_objects_acquiring_seconds, from GitLab 15.6 on',
-  unit: 'seconds',
   labels: identity,
 });
 

@@ -9,36 +9,30 @@ import { apiClockSkewMs, type Store, type Stores } from './store.ts';
 /** By which clock: the control plane's, or that of a pod's node, which is not measured. */
 type WrittenBy = 'api' | 'node';
 
-export interface LocalTimes {
-  /** By the exporter's clock; undefined for a time in the future, which says nothing about an age. */
-  past(at: number | undefined, by: WrittenBy): number | undefined;
-}
+/** By the exporter's clock; undefined for a time in the future, which says nothing about an age. */
+export type PastTime = (at: number | undefined, by: WrittenBy) => number | undefined;
 
 /** Clocks that are synchronized differ by less. */
 const toleranceMs = 60_000;
 
-export function createLocalTimes(stores: Pick<Stores, 'clockSkewMs'>, clock: Clock): LocalTimes {
-  return {
-    past(at, by) {
-      if (at === undefined) return undefined;
-      const now = clock.now();
-      const local = by === 'api' ? at - apiClockSkewMs(stores) : at;
-      return local <= now + toleranceMs ? Math.min(local, now) : undefined;
-    },
+export const localTimes =
+  (stores: Pick<Stores, 'clockSkewMs'>, clock: Clock): PastTime =>
+  (at, by) => {
+    if (at === undefined) return undefined;
+    const now = clock.now();
+    const local = by === 'api' ? at - apiClockSkewMs(stores) : at;
+    return local <= now + toleranceMs ? Math.min(local, now) : undefined;
   };
-}
 
 /** When an event last happened, by the API server's clock: lastTimestamp and firstTimestamp are its reporter's. */
 export const lastEventTime = ({ createdAt, firstAt, lastAt }: KubeEvent): number =>
   createdAt + Math.max(0, (lastAt ?? createdAt) - (firstAt ?? createdAt));
 
-export interface ReadyTimes {
-  /** When the condition Ready of this pod was first seen in its present state (Clock.now()). */
-  firstSeen(pod: Pod): number | undefined;
-}
+/** When the condition Ready of a pod was first seen in its present state (Clock.now()). */
+export type FirstSeenReady = (pod: Pod) => number | undefined;
 
 /** For a pod whose own time of its condition Ready cannot be used. */
-export function watchReadyTimes(store: Store<Pod>): ReadyTimes {
+export function watchReadyTimes(store: Store<Pod>): FirstSeenReady {
   const seen = new Map<string, { readonly status: string; readonly at: number }>();
   const statusOf = ({ conditions }: Pod): string => conditions['Ready']?.status ?? '';
   const update = (pod: Pod, at: number): void => {
@@ -54,5 +48,5 @@ export function watchReadyTimes(store: Store<Pod>): ReadyTimes {
       for (const pod of change.now) update(pod, at);
     }
   });
-  return { firstSeen: ({ uid }) => seen.get(uid)?.at };
+  return ({ uid }) => seen.get(uid)?.at;
 }

@@ -3,7 +3,7 @@
  * whose pods cannot be created has none, and an exporter that starts while a pod is missing has never seen it.
  */
 import type { Clock } from '../../lib/clock.ts';
-import { createLocalTimes, lastEventTime } from './api-time.ts';
+import { lastEventTime, localTimes } from './api-time.ts';
 import { newestOfEachName, statefulSetsOf } from './gitaly-objects.ts';
 import type { KubeEvent, StatefulSet, Workload } from './objects/types.ts';
 import { apiClockSkewMs, type Stores } from './store.ts';
@@ -62,7 +62,7 @@ interface FirstMissing {
 }
 
 export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOptions): ExpectedPods {
-  const times = createLocalTimes(stores, clock);
+  const pastTime = localTimes(stores, clock);
   let known = new Map<string, WantedSet>();
   const deleted = new Map<
     string,
@@ -152,7 +152,7 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
         const isSetDeleted = deleted.has(`${namespace}/${set.name}`);
         return {
           ...{ namespace, pod, statefulSet: set.name },
-          since: wasSeen ? at : Math.min(at, times.past(failure?.createdAt, 'api') ?? at),
+          since: wasSeen ? at : Math.min(at, pastTime(failure?.createdAt, 'api') ?? at),
           reason:
             failure !== undefined
               ? `${failure.reason}: ${failure.message}`

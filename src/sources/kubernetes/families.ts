@@ -2,7 +2,7 @@
 import { createSamples, type Family, type SampleSet } from '../../metrics/samples.ts';
 import { type Identity, identityKey } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
-import type { LocalTimes } from './api-time.ts';
+import type { PastTime } from './api-time.ts';
 import { allContainers, type PodCounters, restartKey, restartReasonOf, restartReasons } from './counters.ts';
 import { summarizePod } from './directory/pod-list.ts';
 import { podIdentity } from './gitaly-objects.ts';
@@ -21,7 +21,7 @@ interface PodState {
   readonly restarts: PodCounters;
   readonly rotations: RotationRecord;
   readonly ongoing: readonly OngoingRotation[];
-  readonly times: LocalTimes;
+  readonly pastTime: PastTime;
 }
 
 export function podFamilies(state: PodState): readonly Family[] {
@@ -92,11 +92,11 @@ function requestOf(pod: Pod, resource: keyof Resources, overhead = 0): number {
   return (pod.resources[resource] ?? Math.max(containers + sidecars, largestInit)) + overhead;
 }
 
-function setLastRestarts(samples: SampleSet, { pods, times }: PodState): void {
+function setLastRestarts(samples: SampleSet, { pods, pastTime }: PodState): void {
   for (const pod of pods)
     for (const { name, lastTermination } of allContainers(pod)) {
       const finishedAt = lastTermination?.finishedAt;
-      if (finishedAt === undefined || times.past(finishedAt, 'node') === undefined) continue;
+      if (finishedAt === undefined || pastTime(finishedAt, 'node') === undefined) continue;
       const labels = { ...podIdentity(pod), container: name, reason: restartReasonOf(lastTermination) };
       samples.set(metrics.podLastRestart, labels, finishedAt / 1000);
     }

@@ -70,7 +70,6 @@ export const podLastRestart = gauge('gitaly_server_pod_last_restart_timestamp_se
   details:
     "By the node's clock. Absent for a container that was never restarted in this pod. Unlike the counter of restarts, it does not depend on when the exporter started.",
   origin: 'Kubernetes API: lastState.terminated of containers',
-  unit: 'seconds',
   labels: { ...identityLabels, container: anyValue, reason: restartReasons },
 });
 
@@ -79,7 +78,6 @@ export const podMemoryRequest = gauge('gitaly_server_pod_memory_request_bytes', 
   details:
     "Containers and sidecars together, or the largest init container; the pod's own resources in place of those; plus overhead. 0 without a request.",
   origin: 'Kubernetes API: resources.requests of pods',
-  unit: 'bytes',
   labels: identityLabels,
 });
 
@@ -87,7 +85,6 @@ export const podCpuRequest = gauge('gitaly_server_pod_cpu_request_cores', {
   help: 'CPU that the pod requests, as the scheduler counts it.',
   details: 'Counted as gitaly_server_pod_memory_request_bytes. 0 without a request.',
   origin: 'Kubernetes API: resources.requests of pods',
-  unit: 'cores',
   labels: identityLabels,
 });
 
@@ -96,7 +93,6 @@ export const podRotation = gauge('gitaly_server_pod_rotation_seconds', {
   details:
     'From the deletion request (or the eviction, the loss of the node, the termination of a container) to Ready. Absent before the first rotation that the exporter sees, and for spans that are unknown after a gap in the watch, or where the clocks of node and API server differ.',
   origin: 'Kubernetes API: the watch of pods',
-  unit: 'seconds',
   labels: { ...identityLabels, phase: rotationSpans },
 });
 
@@ -105,7 +101,6 @@ export const podRotationDuration = histogram('gitaly_server_pod_rotation_duratio
   details:
     'Unknown spans of a rotation are not observed, so that phases may have fewer observations than gitaly_server_pod_rotations_total.',
   origin: 'Kubernetes API: the watch of pods',
-  unit: 'seconds',
   labels: { ...perStatefulSet, phase: rotationSpans },
 });
 
@@ -122,7 +117,6 @@ export const podRotationStart = gauge('gitaly_server_pod_rotation_start_timestam
   details:
     'time() minus this is how long the pod has been unavailable. For a pod that was never Ready as far as the exporter knows: its creation. For a missing pod whose removal the exporter did not see: when it was first found missing. Absent without an ongoing rotation.',
   origin: 'Kubernetes API: the watch of pods',
-  unit: 'seconds',
   labels: identityLabels,
 });
 
@@ -130,7 +124,6 @@ export const podLastRotation = gauge('gitaly_server_pod_last_rotation_timestamp_
   help: "End of the pod's last rotation, by cause.",
   details: 'Absent before the first rotation that the exporter sees.',
   origin: 'Kubernetes API: the watch of pods',
-  unit: 'seconds',
   labels: { ...identityLabels, cause: rotationCauses },
 });
 
@@ -256,7 +249,6 @@ export const watchLastEvent = watches.gauge('gitaly_exporter_kubernetes_watch_la
   help: 'Time of the last list, watch event or bookmark of the resource.',
   details: 'With several namespaces, the oldest of their times. Absent before the first list.',
   origin: watchOrigin,
-  unit: 'seconds',
   labels: perResource,
 });
 
@@ -279,7 +271,6 @@ export const apiClockSkew = watches.gauge('gitaly_exporter_kubernetes_clock_skew
   details:
     'By the header Date of the last response, accurate to about a second. Times of the API are corrected by it. Absent before the first response.',
   origin: watchOrigin,
-  unit: 'seconds',
   labels: {},
 });
 

@@ -10,7 +10,7 @@ import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, httpFailureReasons, type Outcome } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
-import { createLocalTimes, type LocalTimes, watchReadyTimes } from './api-time.ts';
+import { localTimes, type PastTime, watchReadyTimes } from './api-time.ts';
 import { budgetFamilies, nodeFamilies, oomFamilies, statefulSetFamilies } from './cluster-families.ts';
 import { countNodeOoms, countRestarts, type PodCounters } from './counters.ts';
 import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
@@ -68,14 +68,14 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
   const startedAt = clock.now();
   /** By the API server's clock. */
   const since = (): number => startedAt + apiClockSkewMs(stores);
-  const times = createLocalTimes(stores, clock);
-  const readyTimes = watchReadyTimes(stores.pods);
-  const gitaly = watchComponent('gitaly', since, times, options, events);
+  const pastTime = localTimes(stores, clock);
+  const firstSeenReady = watchReadyTimes(stores.pods);
+  const gitaly = watchComponent('gitaly', since, pastTime, options, events);
   // Events of Praefect's pods would push those of Gitaly's out of the log, which is bounded.
-  const praefect = watchComponent('praefect', since, times, options, { add: () => undefined });
+  const praefect = watchComponent('praefect', since, pastTime, options, { add: () => undefined });
   const state: CollectorState = {
     options,
-    times,
+    pastTime,
     gitaly,
     praefect,
     nodeOoms: countNodeOoms(stores.events, since),
@@ -101,7 +101,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
           deletedSets: gitaly.expected.deletedSets(),
           emptyNamespaces: emptyNamespaces(state),
         },
-        ...{ times, readyTimes, now: clock.now() },
+        ...{ pastTime, firstSeenReady, now: clock.now() },
       }),
     rotationSeconds: ({ namespace, pod }) => gitaly.rotations.slowestReplacementSeconds(namespace, pod),
   };
@@ -118,7 +118,7 @@ interface ComponentState {
 function watchComponent(
   component: Component,
   since: () => number,
-  times: LocalTimes,
+  pastTime: PastTime,
   { stores, componentOf, clock }: KubernetesSourceOptions,
   events: Pick<EventLog, 'add'>,
 ): ComponentState {
@@ -128,7 +128,7 @@ function watchComponent(
     restarts: countRestarts(stores.pods, isIncluded, since),
     rotations: createRotationRecord({
       ...{ stores, isIncluded, events },
-      localTime: (time) => times.past(time.at, time.clock === 'api' ? 'api' : 'node'),
+      localTime: (time) => pastTime(time.at, time.clock === 'api' ? 'api' : 'node'),
     }),
     expected: createExpectedPods({ stores, isIncluded, clock }),
   };
@@ -155,7 +155,7 @@ interface CollectorState {
     KubernetesSourceOptions,
     'stores' | 'reportsServerInfo' | 'namespaces' | 'clock' | 'role' | 'componentOf'
   >;
-  readonly times: LocalTimes;
+  readonly pastTime: PastTime;
   readonly gitaly: ComponentState;
   readonly praefect: ComponentState;
   readonly nodeOoms: PodCounters;
@@ -173,7 +173,7 @@ function objectsOf(stores: Stores, { isIncluded }: ComponentState): ComponentObj
 }
 
 function collect(state: CollectorState): Outcome {
-  const { gitaly, praefect, nodeOoms, times } = state;
+  const { gitaly, praefect, nodeOoms, pastTime } = state;
   const { stores, reportsServerInfo } = state.options;
   const { pods, statefulSets } = objectsOf(stores, gitaly);
   const ofPraefect = objectsOf(stores, praefect);
@@ -185,9 +185,9 @@ function collect(state: CollectorState): Outcome {
   // Gitaly's nodes, sets and budgets are found by its pods.
   if (stores.pods.state().current) {
     const withDeleted = [...statefulSets, ...gitaly.expected.deletedSets()];
-    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing, times }));
+    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing, pastTime }));
     families.push(
-      ...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect), times }),
+      ...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect), pastTime }),
     );
     const budgets = gitalyBudgets(stores.disruptionBudgets.all(), pods, statefulSets);
     const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;

@@ -2,7 +2,7 @@
 
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
-import { type LocalTimes, lastEventTime, type ReadyTimes } from './api-time.ts';
+import { type FirstSeenReady, lastEventTime, type PastTime } from './api-time.ts';
 import { pressureConditions } from './cluster-families.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
 import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
@@ -98,8 +98,8 @@ interface ViewInputs {
   readonly stores: Stores;
   readonly isGitaly: (workload: Workload) => boolean;
   readonly facts: PodFacts;
-  readonly times: LocalTimes;
-  readonly readyTimes: ReadyTimes;
+  readonly pastTime: PastTime;
+  readonly firstSeenReady: FirstSeenReady;
   readonly now: number;
 }
 
@@ -163,18 +163,18 @@ function isAboutPresentPhase({ reason, lastAt, createdAt }: KubeEvent, pod: Pod)
 function podView(
   pod: Pod,
   newest: KubeEvent | undefined,
-  { times, readyTimes, now }: Pick<ViewInputs, 'times' | 'readyTimes' | 'now'>,
+  { pastTime, firstSeenReady, now }: Pick<ViewInputs, 'pastTime' | 'firstSeenReady' | 'now'>,
 ): PodView {
-  const createdAt = times.past(pod.createdAt, 'api');
-  const readySince = times.past(pod.conditions['Ready']?.since, 'node');
+  const createdAt = pastTime(pod.createdAt, 'api');
+  const readySince = pastTime(pod.conditions['Ready']?.since, 'node');
   const condition = pod.conditions['Ready'];
   return {
     identity: podIdentity(pod),
     isReady: isReady(pod),
-    since: (condition?.since === undefined ? createdAt : readySince) ?? readyTimes.firstSeen(pod) ?? now,
+    since: (condition?.since === undefined ? createdAt : readySince) ?? firstSeenReady(pod) ?? now,
     waitingReasons: waitingReasonsOf(pod),
     lastTerminations: allContainers(pod).flatMap(({ name, lastTermination: last }) =>
-      last?.finishedAt === undefined || times.past(last.finishedAt, 'node') === undefined
+      last?.finishedAt === undefined || pastTime(last.finishedAt, 'node') === undefined
         ? []
         : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
     ),

@@ -27,7 +27,6 @@ export const maintenanceEnd = gauge('gitaly_exporter_maintenance_end_timestamp_s
   details:
     'Absent while the window is not open. For a rollout, the time at which it stops suppressing alerts unless it makes another step until then.',
   origin: 'maintenance.window; annotations and StatefulSets of the Kubernetes API',
-  unit: 'seconds',
   labels: { window: anyValue },
 });
 

@@ -10,7 +10,7 @@ import type { Failure } from '../../../scheduler/outcome.ts';
 import { BrokenStream, type KubeApi } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
-import { noRestarts, type WatchEndReason } from '../store.ts';
+import { noRestarts, type WatchState } from '../store.ts';
 import { createEventParser, isSyntaxError, resourceVersionOf } from './json.ts';
 import {
   type ListConsistency,
@@ -72,18 +72,10 @@ export interface WatchLoop {
   state(): WatchLoopState;
 }
 
-export interface WatchLoopState {
+export interface WatchLoopState extends Omit<WatchState, 'current' | 'objects'> {
   readonly listed: boolean;
-  /** Clock.now() at the last event, bookmark or list. */
-  readonly lastEventAt: number | undefined;
-  /** The same by the monotonic clock. */
+  /** `lastEventAt` by the monotonic clock. */
   readonly lastEventMonotonic: number | undefined;
-  readonly failure: Failure | undefined;
-  /** Names of the rejected objects. */
-  readonly malformed: readonly string[];
-  /** The API server does not have this resource. */
-  readonly unavailable: string | undefined;
-  readonly restarts: Readonly<Record<WatchEndReason, number>>;
 }
 
 /** The API server sends a bookmark about once a minute; after one, a longer gap means that the peer is dead. */

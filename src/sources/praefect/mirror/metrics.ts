@@ -100,7 +100,6 @@ export const replicaBehindSince = gauge('praefect_db_replica_behind_since_timest
   help: 'When the assigned replica that has been behind longest on this storage was first seen behind.',
   details: 'Missing replicas included. Absent when no assigned replica is outdated or missing.',
   origin: replicaTables,
-  unit: 'seconds',
   labels: perStorage,
 });
 
@@ -141,7 +140,6 @@ export const lastFailover = moves.gauge('praefect_db_last_failover_timestamp_sec
   help: 'When the latest failover away from this storage was seen.',
   details: 'Absent when there was none since the exporter started.',
   origin: `${repositoriesTable}, shard_primaries.elected_at`,
-  unit: 'seconds',
   labels: { virtual_storage: anyValue, from_storage: anyValue },
 });
 

@@ -27,7 +27,6 @@ export const verificationOldest = gauge('praefect_db_verification_oldest_timesta
   help: "Time of the oldest verification among the verified replicas on the storage, by the database's clock.",
   details: 'Absent when no replica was ever verified.',
   origin: 'storage_repositories.verified_at',
-  unit: 'seconds',
   labels: perStorage,
 });
 

@@ -49,7 +49,6 @@ export const longestBlocked = gauge('praefect_db_longest_blocked_seconds', {
   help: 'Longest time that a session of this database has been waiting for a lock, or 0 if none waits.',
   details: 'Before PostgreSQL 14 the time since its statement began, which is absent without pg_monitor.',
   origin: 'pg_locks.waitstart; pg_stat_activity.query_start before PostgreSQL 14',
-  unit: 'seconds',
 });
 
 export const longestTransaction = gauge('praefect_db_longest_transaction_seconds', {
@@ -57,7 +56,6 @@ export const longestTransaction = gauge('praefect_db_longest_transaction_seconds
   details:
     'Absent without pg_monitor, or when all of them began in the future, before the clock was set back.',
   origin: 'pg_stat_activity.xact_start',
-  unit: 'seconds',
 });
 
 export const connectionMetrics = metrics;

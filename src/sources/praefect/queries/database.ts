@@ -36,14 +36,12 @@ export const probeDuration = gauge('praefect_db_probe_duration_seconds', {
   help: 'Round-trip time of the cheapest query.',
   details: 'Absent when the probe failed.',
   origin: 'SELECT clock_timestamp()',
-  unit: 'seconds',
 });
 
 export const clockSkew = gauge('praefect_db_clock_skew_seconds', {
   help: "The database's clock minus the exporter's, accurate to half a round trip.",
   details: 'Times of heartbeats, jobs and elections are corrected by it where it is 2 s or more.',
   origin: 'clock_timestamp()',
-  unit: 'seconds',
 });
 
 export const migrationsApplied = gauge('praefect_db_migrations_applied', {

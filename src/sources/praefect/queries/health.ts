@@ -30,7 +30,6 @@ export const praefectLastContact = gauge('praefect_db_praefect_last_contact_time
   help: 'When this Praefect last tried to contact a storage of the virtual storage.',
   details: `Rows a day older than the newest heartbeat are left out: Praefect never deletes any. ${localTimeNote}`,
   origin: 'node_status.last_contact_attempt_at',
-  unit: 'seconds',
   labels: perPraefect,
 });
 
@@ -40,7 +39,6 @@ export const heartbeatTimestamp = gauge('praefect_db_heartbeat_timestamp_seconds
     'When it is over 10 s old, no Praefect writes heartbeats: none runs, or the database is read-only. Every storage then reads as unhealthy, and metrics that depend on health are not valid. Times in the future do not count; absent when there are no others. ' +
     localTimeNote,
   origin: 'node_status.last_contact_attempt_at',
-  unit: 'seconds',
   labels: { virtual_storage: anyValue },
 });
 

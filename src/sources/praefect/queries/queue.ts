@@ -28,7 +28,6 @@ export const oldestJob = gauge('praefect_db_replication_oldest_job_timestamp_sec
   help: 'When the oldest job in this state was created.',
   details: `Absent when there is no such job. Times in the future, from before the clock was set back, do not count. ${localTimeNote}`,
   origin: 'replication_queue.created_at',
-  unit: 'seconds',
   labels: { ...perTarget, state: jobStates },
 });
 

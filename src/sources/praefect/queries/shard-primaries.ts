@@ -44,7 +44,6 @@ export const shardElected = gauge('praefect_db_shard_elected_timestamp_seconds',
   help: 'When the primary of the virtual storage was elected.',
   details: `The time of the last failover; absent when it is in the future. Only with the legacy sql elector. ${localTimeNote}`,
   origin: 'shard_primaries.elected_at',
-  unit: 'seconds',
   labels: { virtual_storage: anyValue },
 });
 

@@ -35,7 +35,6 @@ export const tableDeadRows = gauge('praefect_db_table_dead_rows', {
 export const tableSize = gauge('praefect_db_table_size_bytes', {
   help: 'Size of the table on disk including its indexes.',
   origin: 'pg_total_relation_size()',
-  unit: 'bytes',
   labels: perTable,
 });
 
