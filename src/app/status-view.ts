@@ -7,7 +7,7 @@
 import type { ChecksView } from '../rules/checks/view.ts';
 import type { Severity } from '../rules/finding.ts';
 import type { Event } from '../scheduler/event-log.ts';
-import type { CollectorState } from '../scheduler/status.ts';
+import type { CollectorStatus } from '../scheduler/status.ts';
 
 export interface StatusView {
   readonly program: { readonly name: string; readonly version: string };
@@ -64,19 +64,12 @@ export interface LinkView {
   readonly href: string;
 }
 
-export interface CollectorView {
-  readonly name: string;
-  /** One line: what it reads. */
-  readonly title: string;
-  readonly state: CollectorState;
+/** What the runner reports of a collector, as far as it is shown. */
+export interface CollectorView
+  extends Pick<CollectorStatus, 'name' | 'title' | 'state'>,
+    Partial<Pick<CollectorStatus, 'message' | 'since' | 'readAt' | 'series'>> {
   /** The failure's reason, from a closed list; also set while stale. */
   readonly reason?: string | undefined;
-  /** Why it failed, is stale, or is empty, for people. */
-  readonly message?: string | undefined;
-  /** When the state began; for failed and stale only. */
-  readonly since?: number | undefined;
-  /** When the data that is served now was read: its age on the page. */
-  readonly readAt?: number | undefined;
   readonly durationMs?: number | undefined;
   /** From start to start, as in effect. Absent: at each scrape. */
   readonly everyMs?: number | undefined;
@@ -84,8 +77,6 @@ export interface CollectorView {
   readonly slowedBy?: string | undefined;
   /** A snapshot older than this is stale. */
   readonly maxAgeMs?: number | undefined;
-  /** Series served now. */
-  readonly series?: number | undefined;
 }
 
 export interface MaintenanceWindowView {

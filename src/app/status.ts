@@ -41,15 +41,9 @@ export function problemView(problem: TrackedProblem): ProblemView {
 
 /** @param maxTimeRatio praefect.database.max-time-ratio */
 export function collectorView(status: CollectorStatus, maxTimeRatio: number): CollectorView {
-  const { schedule } = status;
+  const { name, title, state, reason, message, since, readAt, schedule, series } = status;
   return {
-    name: status.name,
-    title: status.title,
-    state: status.state,
-    reason: status.reason,
-    message: status.message,
-    since: status.since,
-    readAt: status.readAt,
+    ...{ name, title, state, reason, message, since, readAt, series },
     durationMs: status.lastDurationMs,
     everyMs: schedule?.everyMs,
     slowedBy:
@@ -57,7 +51,6 @@ export function collectorView(status: CollectorStatus, maxTimeRatio: number): Co
         ? `the database's time limit of ${percentText(maxTimeRatio)}`
         : undefined,
     maxAgeMs: schedule?.maxAgeMs,
-    series: status.series,
   };
 }
 
