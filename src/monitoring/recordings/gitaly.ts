@@ -2,6 +2,7 @@
 import {
   containerLevelMetrics,
   gitLevelMetrics,
+  type LevelMetrics,
   podLevelMetrics,
 } from '../../sources/cgroup/level-metrics.ts';
 import { cgroupGitalys, lastOom, oomEvents, oomKills } from '../../sources/cgroup/metrics.ts';
@@ -15,10 +16,8 @@ import { targetUp } from '../external-metrics.ts';
 import {
   above,
   and,
-  type CounterSelector,
   divide,
   equals,
-  type GaugeMetric,
   groupBy,
   increase,
   lastOverTime,
@@ -172,14 +171,15 @@ const perContainer = [...serverLabels, 'container'] as const;
 
 /** One rule for each level. `ofLevel` gets the labels by which both sides of its ratio match. */
 const byLevel = (
-  ofLevel: (
-    metrics: typeof podLevelMetrics | typeof containerLevelMetrics | typeof gitLevelMetrics,
-    by: readonly (ServerLabel | 'container')[],
-  ) => Vector<ServerLabel>,
+  ofLevel: (metrics: LevelMetrics, by: readonly ServerLabel[]) => Vector<ServerLabel>,
 ): readonly RecordingRule[] => [
   { expression: ofLevel(gitLevelMetrics, serverLabels), labels: { level: 'git' } },
   {
-    expression: maxBy(serverLabels, ofLevel(containerLevelMetrics, perContainer)),
+    // As if its name were a label of every level.
+    expression: maxBy(
+      serverLabels,
+      ofLevel(containerLevelMetrics, perContainer as readonly string[] as readonly ServerLabel[]),
+    ),
     labels: { level: 'container' },
   },
   { expression: ofLevel(podLevelMetrics, serverLabels), labels: { level: 'pod' } },
@@ -189,44 +189,29 @@ const byLevel = (
 export const memoryRatio = recording('gitaly:memory_anon:ratio', levelLabels, (thresholds) =>
   byLevel((of, by) =>
     divide(
-      highest<string, ServerLabel>(
-        thresholds,
-        by as readonly ServerLabel[],
-        select(of.memoryAnon as GaugeMetric),
-      ),
-      lowest<string, ServerLabel>(
-        thresholds,
-        by as readonly ServerLabel[],
-        select(of.memoryLimit as GaugeMetric),
-      ),
-      { on: by as readonly ServerLabel[] },
+      highest<string, ServerLabel>(thresholds, by, select(of.memoryAnon)),
+      lowest<string, ServerLabel>(thresholds, by, select(of.memoryLimit)),
+      { on: by },
     ),
   ),
 );
 
 /** Ratio of time in which all tasks waited for memory (PSI). */
 export const memoryPressure = recording('gitaly:memory_pressure:ratio', levelLabels, (thresholds) =>
-  byLevel((of, by) =>
-    maxBy<string, ServerLabel>(
-      by as readonly ServerLabel[],
-      rate(
-        select(of.pressure, { resource: 'memory', kind: 'full' }) as CounterSelector,
-        rateWindow(thresholds),
-      ),
-    ),
-  ),
+  byLevel((of, by) => {
+    const waiting = select(of.pressure, { resource: 'memory', kind: 'full' });
+    return maxBy<string, ServerLabel>(by, rate(waiting, rateWindow(thresholds)));
+  }),
 );
 
 /** Throttled periods by all periods at the level's own CPU limit, while it runs in most of them. */
 export const cpuThrottledRatio = recording('gitaly:cpu_throttled:ratio', levelLabels, (thresholds) =>
   byLevel((of, by) => {
-    const on = { on: by as readonly ServerLabel[] };
-    const over = (selector: CounterSelector) =>
-      maxBy<string, ServerLabel>(by as readonly ServerLabel[], increase(selector, rateWindow(thresholds)));
-    const throttled = over(select(of.cpuThrottledPeriods) as CounterSelector);
-    const periods = over(select(of.cpuPeriods) as CounterSelector);
+    const over = (counter: LevelMetrics['cpuPeriods']) =>
+      maxBy<string, ServerLabel>(by, increase(select(counter), rateWindow(thresholds)));
     // There are ten periods a second while something runs: with fewer than one the ratio means nothing.
-    return divide(throttled, above(periods, thresholds.rateWindow.value), on);
+    const periods = above(over(of.cpuPeriods), thresholds.rateWindow.value);
+    return divide(over(of.cpuThrottledPeriods), periods, { on: by });
   }),
 );
 
