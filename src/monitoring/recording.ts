@@ -33,11 +33,15 @@ export interface Recording<Labels extends string = string> {
   readonly rules: (thresholds: Thresholds) => readonly RecordingRule[];
 }
 
+/** @param of one expression, or several rules */
 export const recording = <const Labels extends string>(
   name: string,
   labels: readonly Labels[],
-  rules: (thresholds: Thresholds) => readonly RecordingRule[],
-): Recording<Labels> => Object.freeze({ name, labels, rules });
+  of: (thresholds: Thresholds) => Vector | readonly RecordingRule[],
+): Recording<Labels> => {
+  const rulesOf = (given: ReturnType<typeof of>) => ('kind' in given ? [{ expression: given }] : given);
+  return Object.freeze({ name, labels, rules: (thresholds: Thresholds) => rulesOf(of(thresholds)) });
+};
 
 /** The recorded series, limited by matchers. */
 export const recorded = <Labels extends string>(

@@ -34,24 +34,24 @@ const busiest = (of: Vector<(typeof bucketLabels)[number] | TargetLabel>) =>
   maxBy(bucketLabels, topKBy(serverLabels, busiestBuckets, of));
 
 /** Memory of the buckets that use most, page cache included. */
-export const bucketMemoryTop = recording('gitaly:bucket_memory_usage:top', bucketLabels, () => [
-  { expression: busiest(select(bucketMemoryUsage)) },
-]);
+export const bucketMemoryTop = recording('gitaly:bucket_memory_usage:top', bucketLabels, () =>
+  busiest(select(bucketMemoryUsage)),
+);
 
 /** Cores of the buckets that use most. */
-export const bucketCpuTop = recording('gitaly:bucket_cpu_usage:top', bucketLabels, (thresholds) => [
-  { expression: busiest(rate(select(bucketCpuUsage), rateWindow(thresholds))) },
-]);
+export const bucketCpuTop = recording('gitaly:bucket_cpu_usage:top', bucketLabels, (thresholds) =>
+  busiest(rate(select(bucketCpuUsage), rateWindow(thresholds))),
+);
 
 /** Seconds per second for which their CPU limit throttled the buckets, of those that it throttled most. */
-export const bucketThrottledTop = recording('gitaly:bucket_cpu_throttled:top', bucketLabels, (thresholds) => [
-  { expression: busiest(above(rate(select(bucketCpuThrottled), rateWindow(thresholds)), 0)) },
-]);
+export const bucketThrottledTop = recording('gitaly:bucket_cpu_throttled:top', bucketLabels, (thresholds) =>
+  busiest(above(rate(select(bucketCpuThrottled), rateWindow(thresholds)), 0)),
+);
 
 /** OOM-killed processes since the exporter started, of the buckets that had any. */
-export const bucketOomKillsRecording = recording('gitaly:bucket_oom_kills:max', bucketLabels, () => [
-  { expression: maxBy(bucketLabels, above(counterValue(select(bucketOomKills)), 0)) },
-]);
+export const bucketOomKillsRecording = recording('gitaly:bucket_oom_kills:max', bucketLabels, () =>
+  maxBy(bucketLabels, above(counterValue(select(bucketOomKills)), 0)),
+);
 
 export const bucketRecordings = [
   bucketMemoryTop,

@@ -11,16 +11,14 @@ import { highest, lowest, recording } from '../recording.ts';
 export const maintenanceActiveRecording = recording(
   'gitaly:maintenance:active',
   clusterLabels,
-  (thresholds) => [{ expression: equals(highest(thresholds, clusterLabels, select(maintenanceActive)), 1) }],
+  (thresholds) => equals(highest(thresholds, clusterLabels, select(maintenanceActive)), 1),
 );
 
 /** 1 while some exporter of the cluster reads the source of this collector. */
 export const collectorSuccessRecording = recording(
   'gitaly_exporter:collector_success:max',
   [...clusterLabels, 'collector'],
-  (thresholds) => [
-    { expression: lowest(thresholds, [...clusterLabels, 'collector'], select(collectorSuccess)) },
-  ],
+  (thresholds) => lowest(thresholds, [...clusterLabels, 'collector'], select(collectorSuccess)),
 );
 
 const exporterLabels = [...clusterLabels, 'job', 'instance'] as const;
@@ -32,34 +30,28 @@ const exporterLabels = [...clusterLabels, 'job', 'instance'] as const;
 export const collectorFailureRate = recording(
   'gitaly_exporter:collector_failures:rate',
   [...exporterLabels, 'collector', 'reason'],
-  ({ rateWindow }) => [
-    {
-      expression: maxBy(
-        [...exporterLabels, 'collector', 'reason'],
-        above(rate(select(collectorFailures), promDuration(rateWindow.value)), 0),
-      ),
-    },
-  ],
+  ({ rateWindow }) =>
+    maxBy(
+      [...exporterLabels, 'collector', 'reason'],
+      above(rate(select(collectorFailures), promDuration(rateWindow.value)), 0),
+    ),
 );
 
 /** Watches per second that ended otherwise than after the requested time; likewise. */
 export const watchFailureRate = recording(
   'gitaly_exporter:kubernetes_watch_failures:rate',
   [...exporterLabels, 'resource', 'reason'],
-  ({ rateWindow }) => [
-    {
-      expression: maxBy(
-        [...exporterLabels, 'resource', 'reason'],
-        above(rate(select(watchRestarts, { reason: not('expired') }), promDuration(rateWindow.value)), 0),
-      ),
-    },
-  ],
+  ({ rateWindow }) =>
+    maxBy(
+      [...exporterLabels, 'resource', 'reason'],
+      above(rate(select(watchRestarts, { reason: not('expired') }), promDuration(rateWindow.value)), 0),
+    ),
 );
 
 /** The exporter's clock minus that of Prometheus, to within the duration of a scrape. */
 export const exporterSkew = recording('gitaly_exporter:clock_skew:seconds', exporterLabels, () => {
   const own = select(exporterTime);
-  return [{ expression: maxBy(exporterLabels, subtract(own, timestampOf(own), { on: exporterLabels })) }];
+  return maxBy(exporterLabels, subtract(own, timestampOf(own), { on: exporterLabels }));
 });
 
 export const exporterRecordings = [

@@ -252,11 +252,9 @@ export const lastOomTime = recording('gitaly:last_oom:timestamp_seconds', levelL
   ];
 });
 
-export const oomKillIncrease = recording('gitaly:oom_kills:increase', levelLabels, (thresholds) => [
-  {
-    expression: maxBy(levelLabels, increase(select(oomKills), promDuration(thresholds.gitOomWindow.value))),
-  },
-]);
+export const oomKillIncrease = recording('gitaly:oom_kills:increase', levelLabels, (thresholds) =>
+  maxBy(levelLabels, increase(select(oomKills), promDuration(thresholds.gitOomWindow.value))),
+);
 
 export const gitalyRecordings = [
   serving,

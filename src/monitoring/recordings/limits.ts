@@ -86,34 +86,26 @@ export const alwaysQueued = recording('gitaly:concurrency_queued:min', methodLab
 export const waitBucketRate = recording(
   'gitaly:concurrency_wait_bucket:rate',
   [...serverLabels, 'le'],
-  (thresholds) => [
-    {
-      expression: sumBy(
-        [...serverLabels, 'le'],
-        maxBy(
-          [...serverLabels, 'grpc_service', 'grpc_method', 'le'],
-          rate(buckets(concurrencyWait), rateWindow(thresholds)),
-        ),
+  (thresholds) =>
+    sumBy(
+      [...serverLabels, 'le'],
+      maxBy(
+        [...serverLabels, 'grpc_service', 'grpc_method', 'le'],
+        rate(buckets(concurrencyWait), rateWindow(thresholds)),
       ),
-    },
-  ],
+    ),
 );
 
 /** The 95th percentile of the time that calls waited for their limit. NaN while there is no call. */
-export const waitPercentile = recording('gitaly:concurrency_wait:p95', methodLabels, (thresholds) => [
-  {
-    expression: histogramQuantile(
-      0.95,
-      sumBy(
-        [...methodLabels, 'le'],
-        maxBy(
-          [...methodLabels, 'grpc_service', 'le'],
-          rate(buckets(concurrencyWait), rateWindow(thresholds)),
-        ),
-      ),
+export const waitPercentile = recording('gitaly:concurrency_wait:p95', methodLabels, (thresholds) =>
+  histogramQuantile(
+    0.95,
+    sumBy(
+      [...methodLabels, 'le'],
+      maxBy([...methodLabels, 'grpc_service', 'le'], rate(buckets(concurrencyWait), rateWindow(thresholds))),
     ),
-  },
-]);
+  ),
+);
 
 /** Where adaptive limits are between their minimum (0) and their maximum (1). */
 export const adaptiveLimitPosition = recording(
@@ -124,7 +116,7 @@ export const adaptiveLimitPosition = recording(
     const bound = (name: 'current' | 'min' | 'max') =>
       highest(thresholds, methodLabels, select(concurrencyLimit, { kind: 'adaptive', bound: name }));
     const range = above(subtract(bound('max'), bound('min'), on), 0);
-    return [{ expression: divide(subtract(bound('current'), bound('min'), on), range, on) }];
+    return divide(subtract(bound('current'), bound('min'), on), range, on);
   },
 );
 

@@ -36,15 +36,12 @@ import { eachLowest, gaugeWindow, heldWhileUnread, highest, recorded, recording 
 export const cordonedNodes = recording(
   'gitaly:node_cordoned:active',
   ['cluster', 'namespace', 'node'],
-  (thresholds) => [
-    {
-      expression: and(
-        groupBy(['cluster', 'namespace', 'node'], maxOverTime(select(podReady), gaugeWindow(thresholds))),
-        equals(eachLowest(thresholds, select(nodeUnschedulable)), 1),
-        { on: ['cluster', 'node'] },
-      ),
-    },
-  ],
+  (thresholds) =>
+    and(
+      groupBy(['cluster', 'namespace', 'node'], maxOverTime(select(podReady), gaugeWindow(thresholds))),
+      equals(eachLowest(thresholds, select(nodeUnschedulable)), 1),
+      { on: ['cluster', 'node'] },
+    ),
 );
 
 /** The scope of gRPC's own metrics: the job that scrapes Gitaly. */
@@ -65,16 +62,14 @@ export type BurnWindow = (typeof burnWindows)[number];
 export const grpcErrorRatio = Object.fromEntries(
   burnWindows.map((window) => [
     window,
-    recording(`gitaly:grpc_errors:ratio_rate${window}`, grpcLabels, () => [
-      { expression: divide(faultRate(window), callRate(window), { on: grpcLabels }) },
-    ]),
+    recording(`gitaly:grpc_errors:ratio_rate${window}`, grpcLabels, () =>
+      divide(faultRate(window), callRate(window), { on: grpcLabels }),
+    ),
   ]),
 ) as Readonly<Record<BurnWindow, ReturnType<typeof recording<(typeof grpcLabels)[number]>>>>;
 
 /** Gitaly's RPCs per second over an hour: the traffic gate of error ratios. */
-export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () => [
-  { expression: callRate('1h') },
-]);
+export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () => callRate('1h'));
 
 /** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
 export const gitalyClaims = { persistentvolumeclaim: like('.*gitaly.*') } as const;
@@ -125,21 +120,17 @@ export const inodesAvailable = volumeRatio(
 );
 
 /** Gitaly's RPCs per second that failed by the server's fault, over an hour. */
-export const grpcFailureRate = recording('gitaly:grpc_errors:rate1h', grpcLabels, () => [
-  { expression: faultRate('1h') },
-]);
+export const grpcFailureRate = recording('gitaly:grpc_errors:rate1h', grpcLabels, () => faultRate('1h'));
 
 /**
  * The same ratio over three days, of the recorded rates: a rate over three days would read every series of every pod.
  * Sums, not averages: while there are no errors, Gitaly has no series of them.
  */
-export const grpcErrorRatioOfDays = recording('gitaly:grpc_errors:ratio_rate3d', grpcLabels, () => [
-  {
-    expression: divide(sumOverTime(recorded(grpcFailureRate), '3d'), sumOverTime(recorded(grpcRate), '3d'), {
-      on: grpcLabels,
-    }),
-  },
-]);
+export const grpcErrorRatioOfDays = recording('gitaly:grpc_errors:ratio_rate3d', grpcLabels, () =>
+  divide(sumOverTime(recorded(grpcFailureRate), '3d'), sumOverTime(recorded(grpcRate), '3d'), {
+    on: grpcLabels,
+  }),
+);
 
 export const platformRecordings = [
   cordonedNodes,

@@ -82,7 +82,7 @@ const heldRecording = <const By extends string>(
     );
     const now: Vector<string> = current(thresholds);
     const last: Vector<string> = worthHolding(lastOverTime(recordedSelector(name, by, []), ownLookback));
-    return [{ expression: or(now, and(unless(last, isRead(collector), on), wasRead, on)) }];
+    return or(now, and(unless(last, isRead(collector), on), wasRead, on));
   });
 
 /** 1 while some exporter reaches the database. A 1 is not held, because dashboards show it. */
@@ -115,14 +115,11 @@ export const wraparoundLeft = heldRecording(
 export const praefectsAlive = recording(
   'praefect:praefects_alive:count',
   virtualStorageLabels,
-  (thresholds) => [
-    {
-      expression: sumBy(
-        virtualStorageLabels,
-        highest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
-      ),
-    },
-  ],
+  (thresholds) =>
+    sumBy(
+      virtualStorageLabels,
+      highest(thresholds, [...virtualStorageLabels, 'praefect'], select(praefectAlive)),
+    ),
 );
 
 /**
@@ -160,9 +157,9 @@ export const storageHealth = heldRecording(
   (thresholds) => highest(thresholds, storageLabels, select(storageHealthy)),
 );
 
-export const repositoryCount = recording('praefect:repositories:max', virtualStorageLabels, (thresholds) => [
-  { expression: highest(thresholds, virtualStorageLabels, select(mirror.repositories)) },
-]);
+export const repositoryCount = recording('praefect:repositories:max', virtualStorageLabels, (thresholds) =>
+  highest(thresholds, virtualStorageLabels, select(mirror.repositories)),
+);
 
 const heldCount = (name: string, selector: GaugeSelector) =>
   heldRecording(name, virtualStorageLabels, collectorNames.repositories, (thresholds) =>
@@ -185,9 +182,7 @@ export const storageUnhealthyCost = recording(
     const unhealthy = unless(equals(recorded(storageHealth), 0), above(removed, 0), { on: storageLabels });
     const on = { on: virtualStorageLabels };
     const unknown = subtract(multiply(minBy(virtualStorageLabels, recorded(storageHealth)), 0), 1);
-    return [
-      { expression: add(unhealthy, or(recorded(unavailableCount), unknown, on), { ...on, group: 'left' }) },
-    ];
+    return add(unhealthy, or(recorded(unavailableCount), unknown, on), { ...on, group: 'left' });
   },
 );
 
@@ -224,13 +219,13 @@ export const replicasBehind = heldRecording(
     ),
 );
 
-export const stuckCount = recording('praefect:replicas_stuck:max', storageLabels, (thresholds) => [
-  { expression: highest(thresholds, storageLabels, select(mirror.replicasStuck)) },
-]);
+export const stuckCount = recording('praefect:replicas_stuck:max', storageLabels, (thresholds) =>
+  highest(thresholds, storageLabels, select(mirror.replicasStuck)),
+);
 
-export const primaryCount = recording('praefect:primaries:max', storageLabels, (thresholds) => [
-  { expression: highest(thresholds, storageLabels, select(mirror.primaries)) },
-]);
+export const primaryCount = recording('praefect:primaries:max', storageLabels, (thresholds) =>
+  highest(thresholds, storageLabels, select(mirror.primaries)),
+);
 
 /**
  * The latest failover off a storage within failoverWindow. By its timestamp, not by a counter: it needs no second sample,
@@ -242,24 +237,22 @@ export const lastFailoverTime = recording(
   (thresholds) => {
     const window = promDuration(thresholds.failoverWindow.value);
     const at = maxOverTime(select(mirror.lastFailover), window);
-    return [{ expression: maxBy(storageLabels, relabelled(at, 'from_storage', 'storage')) }];
+    return maxBy(storageLabels, relabelled(at, 'from_storage', 'storage'));
   },
 );
 
 /** Failed jobs are retried like ready ones. */
 const waiting = oneOf('ready', 'failed');
 
-export const waitingJobs = recording('praefect:replication_jobs_waiting:sum', storageLabels, (thresholds) => [
-  {
-    expression: sumBy(
-      storageLabels,
-      maxBy(
-        [...storageLabels, 'state', 'change'],
-        maxOverTime(select(replicationJobs, { state: waiting }), gaugeWindow(thresholds)),
-      ),
+export const waitingJobs = recording('praefect:replication_jobs_waiting:sum', storageLabels, (thresholds) =>
+  sumBy(
+    storageLabels,
+    maxBy(
+      [...storageLabels, 'state', 'change'],
+      maxOverTime(select(replicationJobs, { state: waiting }), gaugeWindow(thresholds)),
     ),
-  },
-]);
+  ),
+);
 
 /** Not of storages that no Praefect knows: their jobs are leftovers, which are never processed. */
 export const oldestJobAge = heldRecording(
@@ -302,7 +295,7 @@ export const replicationProgress = recording(
     const on = { on: storageLabels };
     const processed = above(or(subtract(inProgress, abandoned, on), inProgress, on), 0);
     const noneRemoved = equals(maxBy(clusterLabels, increase(select(jobsRemoved), idle)), 0);
-    return [{ expression: unless(processed, noneRemoved, { on: clusterLabels }) }];
+    return unless(processed, noneRemoved, { on: clusterLabels });
   },
 );
 
