@@ -9,7 +9,7 @@ import {
   countsDrops,
   type HistogramPart,
   hadUser,
-  type Measures,
+  type NativeSample,
   nativeSamples,
   reasonOf,
   rpcOf,
@@ -79,11 +79,11 @@ export function serverUse(samples: readonly TextSample[]): ServerUse {
       totals.numbers.set(number, value);
       continue;
     }
-    const isPackObjects = measures.startsWith('pack-objects');
+    const isPackObjects = native.of === 'pack-objects';
     const rpc = isPackObjects ? undefined : rpcOf(labels);
     if (rpc === undefined && !isPackObjects) continue;
     hasPackObjects ||= isPackObjects;
-    addSample(rpc === undefined ? packObjects : totalsOf(rpc), measures, part, sample);
+    addSample(rpc === undefined ? packObjects : totalsOf(rpc), native, sample);
   }
 
   const drops = countsDrops(version, new Set(samples.map(({ name }) => name)));
@@ -117,27 +117,18 @@ const newTotals = (): Totals => ({
   waits: createHistogramSum(),
 });
 
-function addSample(
-  totals: Totals,
-  measures: Measures,
-  part: HistogramPart | undefined,
-  { labels, value }: TextSample,
-): void {
+function addSample(totals: Totals, { measures, part }: NativeSample, { labels, value }: TextSample): void {
   switch (measures) {
     case 'in progress':
-    case 'pack-objects in progress':
       add(totals.numbers, 'inProgress', value);
       return;
     case 'queued':
-    case 'pack-objects queued':
       add(totals.numbers, 'queued', value);
       return;
     case 'wait':
-    case 'pack-objects wait':
       if (part !== undefined) totals.waits.add(part, labels, value);
       return;
-    case 'dropped':
-    case 'pack-objects dropped': {
+    case 'dropped': {
       const reason = reasonOf(labels.get('reason'));
       add(totals.dropped, reason, value);
       const user = hadUser(labels);

@@ -9,18 +9,7 @@ import type { RpcName } from '../../config/gitaly/gitaly-config.ts';
 import { type DropReason, dropReasons } from './metrics.ts';
 
 /** What a family measures, in this exporter's terms. */
-export type Measures =
-  | 'in progress'
-  | 'queued'
-  | 'wait'
-  | 'dropped'
-  | 'shed'
-  | 'adaptive limit'
-  | 'backoffs'
-  | 'pack-objects in progress'
-  | 'pack-objects queued'
-  | 'pack-objects wait'
-  | 'pack-objects dropped';
+type Measures = 'in progress' | 'queued' | 'wait' | 'dropped' | 'shed' | 'adaptive limit' | 'backoffs';
 
 interface NativeFamily {
   /** As it stands on the page; of a histogram, without `_bucket`, `_sum` and `_count`. */
@@ -29,6 +18,8 @@ interface NativeFamily {
   /** Undefined: still there. */
   readonly last?: string;
   readonly measures: Measures;
+  /** Default: of RPCs. */
+  readonly of?: 'pack-objects';
 }
 
 export const nativeFamilies: readonly NativeFamily[] = [
@@ -45,10 +36,10 @@ export const nativeFamilies: readonly NativeFamily[] = [
   { first: '14.10', family: 'gitaly_concurrency_limiting_acquiring_seconds', measures: 'wait' },
 
   // Up to 16.1 with a label `type` for what is limited (user, repository), from 18.9 on with `auth`: summed over both.
-  { first: '15.6', family: 'gitaly_pack_objects_in_progress', measures: 'pack-objects in progress' },
-  { first: '15.6', family: 'gitaly_pack_objects_queued', measures: 'pack-objects queued' },
-  { first: '15.6', family: 'gitaly_pack_objects_acquiring_seconds', measures: 'pack-objects wait' },
-  { first: '15.6', family: 'gitaly_pack_objects_dropped_total', measures: 'pack-objects dropped' },
+  { first: '15.6', family: 'gitaly_pack_objects_in_progress', measures: 'in progress', of: 'pack-objects' },
+  { first: '15.6', family: 'gitaly_pack_objects_queued', measures: 'queued', of: 'pack-objects' },
+  { first: '15.6', family: 'gitaly_pack_objects_acquiring_seconds', measures: 'wait', of: 'pack-objects' },
+  { first: '15.6', family: 'gitaly_pack_objects_dropped_total', measures: 'dropped', of: 'pack-objects' },
 
   { first: '16.3', family: 'gitaly_concurrency_limiting_current_limit', measures: 'adaptive limit' },
   { first: '16.3', family: 'gitaly_concurrency_limiting_backoff_events_total', measures: 'backoffs' },
@@ -59,19 +50,20 @@ export const nativeFamilies: readonly NativeFamily[] = [
 /** `gitlab_build_info{version}`; until something is dropped, 14.9 and 14.8 differ in nothing else. */
 export const buildInfoSample = 'gitlab_build_info';
 
-const histograms: ReadonlySet<Measures> = new Set<Measures>(['wait', 'pack-objects wait']);
-
 export type HistogramPart = 'bucket' | 'sum' | 'count';
 
-/** Name of a sample on the page -> what it measures, and its part of a histogram. */
-export const nativeSamples: ReadonlyMap<
-  string,
-  { readonly measures: Measures; readonly part?: HistogramPart }
-> = new Map(
-  nativeFamilies.flatMap(({ family, measures }): [string, { measures: Measures; part?: HistogramPart }][] =>
-    histograms.has(measures)
-      ? (['bucket', 'sum', 'count'] as const).map((part) => [`${family}_${part}`, { measures, part }])
-      : [[family, { measures }]],
+/** What a sample on the page measures. */
+export interface NativeSample extends Pick<NativeFamily, 'measures' | 'of'> {
+  /** Of a histogram. */
+  readonly part?: HistogramPart;
+}
+
+/** By the sample's name on the page. */
+export const nativeSamples: ReadonlyMap<string, NativeSample> = new Map(
+  nativeFamilies.flatMap(({ family, ...native }): (readonly [string, NativeSample])[] =>
+    native.measures === 'wait'
+      ? (['bucket', 'sum', 'count'] as const).map((part) => [`${family}_${part}`, { ...native, part }])
+      : [[family, native]],
   ),
 );
 
