@@ -131,3 +131,6 @@ export function whyUnreadable(error: unknown): string {
       return `cannot be read (${readErrorText(error)})`;
   }
 }
+
+/** Whether a right is missing. */
+export const isForbidden = (error: unknown): boolean => ['EACCES', 'EPERM'].includes(codeOf(error) ?? '');

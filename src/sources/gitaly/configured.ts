@@ -1,8 +1,7 @@
 /** Targets and configuration files that the settings name. */
 import { isLoopback, type MetricsTarget, type NamedFile } from '../../config/kinds/metrics-target.ts';
 import { unlessAborted } from '../../lib/abort.ts';
-import { codeOf } from '../../lib/errors.ts';
-import { type ReadText, readErrorText } from '../../lib/files.ts';
+import { isForbidden, type ReadText, whyUnreadable } from '../../lib/files.ts';
 import { connectionFailure } from '../../lib/http/failure.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
@@ -118,11 +117,7 @@ export function configFiles({ files, hostName, readText }: ConfigFiles): ConfigS
   };
 }
 
-function unreadable(file: string, error: unknown): Failure {
-  const name = `Gitaly's configuration ${file}`;
-  const code = codeOf(error);
-  if (code === 'ENOENT' || code === 'ENOTDIR') return { reason: 'parse', message: `${name} does not exist` };
-  return code === 'EACCES' || code === 'EPERM'
-    ? { reason: 'permission', message: `${name} may not be read by this user` }
-    : { reason: 'parse', message: `${name} cannot be read (${readErrorText(error)})` };
-}
+const unreadable = (file: string, error: unknown): Failure => ({
+  reason: isForbidden(error) ? 'permission' : 'parse',
+  message: `Gitaly's configuration ${file} ${whyUnreadable(error)}`,
+});

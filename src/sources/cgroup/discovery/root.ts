@@ -1,7 +1,7 @@
 /** What cgroup.root is: the host's cgroup v2, something else, or nothing. Decided by files, not by mounts. */
 import { statSync } from 'node:fs';
 import { codeOf } from '../../../lib/errors.ts';
-import { readErrorText, readTextFileSync } from '../../../lib/files.ts';
+import { isForbidden, readErrorText, readTextFileSync } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 
 export type Root =
@@ -42,7 +42,7 @@ export function inspectRoot(root: string): Root {
         'query',
         `cannot be read (${code}): raise the limit on the exporter's open files (LimitNOFILE, ulimit -n)`,
       );
-    return code === 'EACCES' || code === 'EPERM'
+    return isForbidden(error)
       ? failed('permission', 'cannot be read by this user: grant read and search permission there')
       : failed('parse', `cannot be read (${readErrorText(error)})`);
   };

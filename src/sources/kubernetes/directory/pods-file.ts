@@ -4,8 +4,7 @@
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '../../../lib/clock.ts';
-import { codeOf } from '../../../lib/errors.ts';
-import { readErrorText } from '../../../lib/files.ts';
+import { isForbidden, whyUnreadable } from '../../../lib/files.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import { createPodList, type GitalyPodDirectory } from './pod-list.ts';
 import { parsePodsFile } from './pods-file-text.ts';
@@ -125,14 +124,10 @@ const howToWrite =
   'Write it with `kubectl get pods -A -l app=gitaly -o json` to another name, then rename it with mv';
 
 function readFailure(file: string, error: unknown): Failure {
-  const code = codeOf(error);
-  const what = `cgroup.pods-file: ${file}`;
-  if (code === 'ENOENT' || code === 'ENOTDIR')
-    return { reason: 'parse', message: `${what} does not exist. ${howToWrite}` };
-  if (code === 'EACCES' || code === 'EPERM')
-    return {
-      reason: 'permission',
-      message: `${what} is not readable by this user. Allow it with chmod a+r; the names of pods are not secret`,
-    };
-  return { reason: 'parse', message: `${what} cannot be read (${readErrorText(error)}). ${howToWrite}` };
+  const isDenied = isForbidden(error);
+  const fix = isDenied ? 'Allow it with chmod a+r; the names of pods are not secret' : howToWrite;
+  return {
+    reason: isDenied ? 'permission' : 'parse',
+    message: `cgroup.pods-file: ${file} ${whyUnreadable(error)}. ${fix}`,
+  };
 }

@@ -192,7 +192,7 @@ describe('a pods file', () => {
     ['{"items": [', 'parse', 'incomplete or invalid JSON'],
     [{ code: 'ENOENT' }, 'parse', 'does not exist'],
     [{ code: 'EACCES' }, 'permission', 'is not readable by this user'],
-    [{ code: 'EISDIR' }, 'parse', 'cannot be read (EISDIR)'],
+    [{ code: 'EISDIR' }, 'parse', 'is a directory, not a file'],
   ])(
     'with %j keeps the last list, and the failure has the setting, the reason and the fix',
     async (broken, reason, words) => {
