@@ -21,12 +21,12 @@ import { openKubeApi } from '../sources/kubernetes/api/open.ts';
 import {
   type ConfigMaps,
   configMapReader,
-  createConfigMapSource,
   createConfigMaps,
+  readConfigTexts,
 } from '../sources/kubernetes/directory/config-maps.ts';
 import { createOtherPods, type OtherPods } from '../sources/kubernetes/directory/other-pods.ts';
 import { createPodDirectory } from '../sources/kubernetes/directory/pod-directory.ts';
-import { createPodTargets } from '../sources/kubernetes/directory/pod-targets.ts';
+import { podTargets } from '../sources/kubernetes/directory/pod-targets.ts';
 import {
   createPodsFileDirectory,
   type PodsFileDirectory,
@@ -178,7 +178,7 @@ export function createSources(
   const files = gitaly.configFile && configFiles({ files: gitaly.configFile, hostName, readText });
   const { tls, credentialsFile } = gitaly.scrape;
   const hasTargets = gitaly.target !== undefined || praefect.target !== undefined;
-  const configs = [...(files === undefined ? [] : [files]), ...configMapSources(kubernetes)];
+  const configs = [files, configsOfMaps(kubernetes)].filter((source) => source !== undefined);
   return {
     ...opened,
     podDirectory,
@@ -194,7 +194,7 @@ export function createSources(
             }),
           ]
         : []),
-      ...(kubernetes?.configMaps === undefined ? [] : [podTargets(kubernetes, tls)]),
+      ...(kubernetes?.configMaps === undefined ? [] : [targetsOfPods(kubernetes, tls)]),
     ],
     configs,
     configFiles: files,
@@ -216,29 +216,23 @@ export function createSources(
 export const nodeName = ({ kubernetes }: Settings, { hostName }: HostContext): string =>
   kubernetes.node ?? hostName;
 
-function podTargets(
-  { stores, componentOf, listed }: KubernetesAccess,
+const targetsOfPods = (
+  { stores: { pods }, componentOf, listed }: KubernetesAccess,
   tls: Settings['gitaly']['scrape']['tls'],
-): TargetSource {
-  const targets = createPodTargets({ pods: stores.pods, componentOf, tls });
+): TargetSource => ({
+  async list(signal) {
+    await listed(signal);
+    return podTargets({ pods, componentOf, tls });
+  },
+});
+
+function configsOfMaps(kubernetes: KubernetesAccess | undefined): ConfigSource | undefined {
+  if (kubernetes?.configMaps === undefined) return undefined;
+  const { componentOf, configMaps, listed, stores } = kubernetes;
   return {
-    async list(signal) {
+    async read(signal) {
       await listed(signal);
-      return targets.list();
+      return readConfigTexts(stores.pods, componentOf, configMaps, signal);
     },
   };
-}
-
-function configMapSources(kubernetes: KubernetesAccess | undefined): readonly ConfigSource[] {
-  if (kubernetes?.configMaps === undefined) return [];
-  const { componentOf, configMaps, listed, stores } = kubernetes;
-  const source = createConfigMapSource({ pods: stores.pods, componentOf, configMaps });
-  return [
-    {
-      async read(signal) {
-        await listed(signal);
-        return source.read(signal);
-      },
-    },
-  ];
 }

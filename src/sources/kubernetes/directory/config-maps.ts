@@ -184,42 +184,30 @@ const isActive = ({ node, deletion, phase }: Pod): boolean =>
 export const configName = ({ namespace, name, key }: MountedConfig): string =>
   `ConfigMap ${namespace}/${name}, ${key}`;
 
-interface ConfigMapSource {
-  read(signal: AbortSignal): Promise<{
-    readonly texts: readonly {
-      readonly name: string;
-      readonly text: string;
-      readonly identities: readonly Identity[];
-    }[];
-    readonly failures: readonly Failure[];
-  }>;
+interface ConfigTexts {
+  readonly texts: readonly {
+    readonly name: string;
+    readonly text: string;
+    readonly identities: readonly Identity[];
+  }[];
+  readonly failures: readonly Failure[];
 }
 
 /** Gitaly's configuration files with the pods that mount them, for the Gitaly source. */
-export function createConfigMapSource(options: {
-  readonly pods: Store<Pod>;
-  readonly componentOf: ComponentOf;
-  readonly configMaps: ConfigMaps;
-}): ConfigMapSource {
-  const { pods, componentOf, configMaps } = options;
-  return {
-    async read(signal) {
-      const failure = notCurrent(pods, 'pods');
-      if (failure !== undefined) return { texts: [], failures: [failure] };
-      const { configs, failures } = await configsOfPods(
-        pods.all(),
-        'gitaly',
-        componentOf,
-        configMaps,
-        signal,
-      );
-      const texts = configs.map(({ config, pods: mounting }) => ({
-        name: configName(config),
-        text: config.text,
-        identities: mounting.map(podIdentity),
-      }));
-      const incomplete = incompleteness(pods.state());
-      return { texts, failures: incomplete === undefined ? failures : [incomplete, ...failures] };
-    },
-  };
+export async function readConfigTexts(
+  pods: Store<Pod>,
+  componentOf: ComponentOf,
+  configMaps: ConfigMaps,
+  signal: AbortSignal,
+): Promise<ConfigTexts> {
+  const failure = notCurrent(pods, 'pods');
+  if (failure !== undefined) return { texts: [], failures: [failure] };
+  const { configs, failures } = await configsOfPods(pods.all(), 'gitaly', componentOf, configMaps, signal);
+  const texts = configs.map(({ config, pods: mounting }) => ({
+    name: configName(config),
+    text: config.text,
+    identities: mounting.map(podIdentity),
+  }));
+  const incomplete = incompleteness(pods.state());
+  return { texts, failures: incomplete === undefined ? failures : [incomplete, ...failures] };
 }

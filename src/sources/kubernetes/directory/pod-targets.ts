@@ -26,12 +26,10 @@ interface PodTarget<Tls> {
 }
 
 interface PodTargets<Tls> {
-  list(): Promise<{
-    readonly targets: readonly PodTarget<Tls>[];
-    readonly failures: readonly Failure[];
-    /** One sentence about the pods that an annotation excludes. */
-    readonly excluded: readonly string[];
-  }>;
+  readonly targets: readonly PodTarget<Tls>[];
+  readonly failures: readonly Failure[];
+  /** One sentence about the pods that an annotation excludes. */
+  readonly excluded: readonly string[];
 }
 
 /** prometheus_listen_addr of Gitaly in the GitLab chart. */
@@ -41,37 +39,27 @@ const chartPort = 9236;
  * Every running pod of Gitaly and Praefect, unless an annotation excludes it. Pods that are being deleted are left out:
  * another pod may get their address. While the pods are not current there are no targets, and a failure.
  */
-export function createPodTargets<Tls>({ pods, componentOf, tls }: PodTargetOptions<Tls>): PodTargets<Tls> {
+export function podTargets<Tls>({ pods, componentOf, tls }: PodTargetOptions<Tls>): PodTargets<Tls> {
+  const failure = notCurrent(pods, 'pods');
+  if (failure !== undefined) return { targets: [], failures: [failure], excluded: [] };
   const access = { tls, credentialsFile: undefined } as const;
-  return {
-    async list() {
-      const failure = notCurrent(pods, 'pods');
-      if (failure !== undefined) return { targets: [], failures: [failure], excluded: [] };
-      const targets: PodTarget<Tls>[] = [];
-      const incomplete = incompleteness(pods.state());
-      const failures: Failure[] = incomplete === undefined ? [] : [incomplete];
-      const excluded: string[] = [];
-      for (const pod of pods.all()) {
-        const component = componentOf(pod);
-        if (component === undefined || pod.phase !== 'Running' || pod.deletion !== undefined) continue;
-        if (excludedBy(pod) !== undefined) {
-          excluded.push(`${identityText(podIdentity(pod))} (${excludedBy(pod)})`);
-          continue;
-        }
-        const url = urlOf(pod, component);
-        if (url instanceof URL) targets.push({ component, url, identity: podIdentity(pod), access });
-        else failures.push(url);
-      }
-      return {
-        targets,
-        failures,
-        excluded:
-          excluded.length === 0
-            ? []
-            : [`Metrics are not read, because an annotation is "false": ${listText(excluded, 5)}.`],
-      };
-    },
-  };
+  const targets: PodTarget<Tls>[] = [];
+  const incomplete = incompleteness(pods.state());
+  const failures: Failure[] = incomplete === undefined ? [] : [incomplete];
+  const excluded: string[] = [];
+  for (const pod of pods.all()) {
+    const component = componentOf(pod);
+    if (component === undefined || pod.phase !== 'Running' || pod.deletion !== undefined) continue;
+    if (excludedBy(pod) !== undefined) {
+      excluded.push(`${identityText(podIdentity(pod))} (${excludedBy(pod)})`);
+      continue;
+    }
+    const url = urlOf(pod, component);
+    if (url instanceof URL) targets.push({ component, url, identity: podIdentity(pod), access });
+    else failures.push(url);
+  }
+  const sentence = `Metrics are not read, because an annotation is "false": ${listText(excluded, 5)}.`;
+  return { targets, failures, excluded: excluded.length === 0 ? [] : [sentence] };
 }
 
 /** The annotation by which the pod is not to be scraped. */

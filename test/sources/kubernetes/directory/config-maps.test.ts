@@ -2,14 +2,16 @@ import { describe, expect, test } from '@jest/globals';
 import { parseGitalyConfig } from '../../../../src/config/gitaly/gitaly-config.ts';
 import type { Failure } from '../../../../src/scheduler/outcome.ts';
 import {
+  type ConfigMaps,
   configsOfPods,
-  createConfigMapSource,
   createConfigMaps,
   type ReadConfigMap,
+  readConfigTexts,
 } from '../../../../src/sources/kubernetes/directory/config-maps.ts';
 import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import { configMapOf } from '../../../../src/sources/kubernetes/objects/kinds.ts';
-import type { ConfigMap } from '../../../../src/sources/kubernetes/objects/types.ts';
+import type { ConfigMap, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
+import type { Store } from '../../../../src/sources/kubernetes/store.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
 import { createManualClock } from '../../../support/manual-clock.ts';
 import { recordedPods, testStore } from './support.ts';
@@ -37,13 +39,11 @@ function server(maps: readonly ConfigMap[] = recorded) {
   return { requests, state, clock, maps: createConfigMaps(read, clock) };
 }
 
+const readTexts = (of: Store<Pod>, maps: ConfigMaps) => readConfigTexts(of, chartComponentOf, maps, signal);
+
 test('the three pods of a StatefulSet share one configuration, which the parser accepts', async () => {
   const { maps, requests } = server();
-  const { texts, failures } = await createConfigMapSource({
-    pods: testStore(pods),
-    componentOf: chartComponentOf,
-    configMaps: maps,
-  }).read(signal);
+  const { texts, failures } = await readTexts(testStore(pods), maps);
   expect(failures).toEqual([]);
   expect(texts.map(({ name }) => name)).toEqual(['ConfigMap gitlab/gl-gitaly-praefect, config.toml.tpl']);
   expect(texts[0]?.identities.map(({ namespace, pod }) => `${namespace}/${pod}`)).toEqual([
@@ -65,12 +65,8 @@ test("Praefect's configuration is found in the same way", async () => {
 
 test('a ConfigMap is requested once a minute, and a change is visible then', async () => {
   const { maps, requests, clock, state } = server();
-  const source = createConfigMapSource({
-    pods: testStore(pods),
-    componentOf: chartComponentOf,
-    configMaps: maps,
-  });
-  const textNow = async () => (await source.read(signal)).texts[0]?.text;
+  const read = () => readTexts(testStore(pods), maps);
+  const textNow = async () => (await read()).texts[0]?.text;
   await textNow();
   state.maps = recorded.map((map) => ({ ...map, data: { 'config.toml': 'changed = true' } }));
   await clock.advance(59_999);
@@ -83,12 +79,8 @@ test('a ConfigMap is requested once a minute, and a change is visible then', asy
 
 test('concurrent reads share one request', async () => {
   const { maps, requests } = server();
-  const source = createConfigMapSource({
-    pods: testStore(pods),
-    componentOf: chartComponentOf,
-    configMaps: maps,
-  });
-  await Promise.all([source.read(signal), source.read(signal)]);
+  const read = () => readTexts(testStore(pods), maps);
+  await Promise.all([read(), read()]);
   expect(requests).toHaveLength(1);
 });
 
@@ -99,14 +91,10 @@ test('mounted ConfigMaps without a configuration are skipped, and rarely request
   }));
   const custom = { ...(recorded[0] as ConfigMap), name: 'custom-ca', data: {} };
   const { maps, requests, clock } = server([custom, ...recorded]);
-  const source = createConfigMapSource({
-    pods: testStore(others),
-    componentOf: chartComponentOf,
-    configMaps: maps,
-  });
-  expect((await source.read(signal)).texts).toHaveLength(1);
+  const read = () => readTexts(testStore(others), maps);
+  expect((await read()).texts).toHaveLength(1);
   await clock.advance(60_000);
-  await source.read(signal);
+  await read();
   expect(requests).toEqual(['gitlab/custom-ca', 'gitlab/gl-gitaly-praefect', 'gitlab/gl-gitaly-praefect']);
 });
 
@@ -121,11 +109,7 @@ test('pods that are deleted, failed or not scheduled are omitted', async () => {
     { ...third, node: '' },
     ...rest,
   ]);
-  expect(
-    await createConfigMapSource({ pods: store, componentOf: chartComponentOf, configMaps: maps }).read(
-      signal,
-    ),
-  ).toEqual({ texts: [], failures: [] });
+  expect(await readTexts(store, maps)).toEqual({ texts: [], failures: [] });
 });
 
 describe('a failure', () => {
@@ -137,13 +121,7 @@ describe('a failure', () => {
   test('is reported once for all pods', async () => {
     const { maps, state } = server();
     state.failure = forbidden;
-    expect(
-      await createConfigMapSource({
-        pods: testStore(pods),
-        componentOf: chartComponentOf,
-        configMaps: maps,
-      }).read(signal),
-    ).toEqual({
+    expect(await readTexts(testStore(pods), maps)).toEqual({
       texts: [],
       failures: [forbidden],
     });
@@ -151,13 +129,9 @@ describe('a failure', () => {
 
   test('keeps the last configuration for five minutes, and is retried every 15 seconds', async () => {
     const { maps, state, clock, requests } = server();
-    const source = createConfigMapSource({
-      pods: testStore(pods),
-      componentOf: chartComponentOf,
-      configMaps: maps,
-    });
+    const read = () => readTexts(testStore(pods), maps);
     const now = async () => {
-      const { texts, failures } = await source.read(signal);
+      const { texts, failures } = await read();
       return [texts.length, failures.length];
     };
     expect(await now()).toEqual([1, 0]);
@@ -175,11 +149,7 @@ describe('a failure', () => {
 
   test('is reported for a ConfigMap that does not exist', async () => {
     const { maps } = server([]);
-    const { failures } = await createConfigMapSource({
-      pods: testStore(pods),
-      componentOf: chartComponentOf,
-      configMaps: maps,
-    }).read(signal);
+    const { failures } = await readTexts(testStore(pods), maps);
     expect(failures).toEqual([
       {
         reason: 'parse',
@@ -192,11 +162,7 @@ describe('a failure', () => {
     const { maps, requests } = server();
     const store = testStore(pods);
     store.set({ current: false, failure: forbidden });
-    expect(
-      await createConfigMapSource({ pods: store, componentOf: chartComponentOf, configMaps: maps }).read(
-        signal,
-      ),
-    ).toEqual({ texts: [], failures: [forbidden] });
+    expect(await readTexts(store, maps)).toEqual({ texts: [], failures: [forbidden] });
     expect(requests).toEqual([]);
   });
 });

@@ -1,13 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import { createPodTargets } from '../../../../src/sources/kubernetes/directory/pod-targets.ts';
+import { podTargets } from '../../../../src/sources/kubernetes/directory/pod-targets.ts';
 import { chartComponentOf } from '../../../../src/sources/kubernetes/gitaly-objects.ts';
 import type { Container, Pod } from '../../../../src/sources/kubernetes/objects/types.ts';
 import { named, recordedPods, testStore } from './support.ts';
 
 const pods = recordedPods('posture-good', 'at-rest');
 const pod = named(pods, 'gl-gitaly-default-0');
-const list = (all: readonly Pod[]) =>
-  createPodTargets({ pods: testStore(all), componentOf: chartComponentOf, tls: {} }).list();
+const list = async (all: readonly Pod[]) =>
+  podTargets({ pods: testStore(all), componentOf: chartComponentOf, tls: {} });
 const urlsOf = async (all: readonly Pod[]): Promise<readonly string[]> =>
   (await list(all)).targets.map(({ url }) => url.href);
 
@@ -175,22 +175,22 @@ test('during a rotation neither the terminating nor the starting pod is a target
 
 test('while the watch is not current there are no targets, and the reason is a failure', async () => {
   const store = testStore(pods);
-  const source = createPodTargets({ pods: store, componentOf: chartComponentOf, tls: {} });
+  const listNow = () => podTargets({ pods: store, componentOf: chartComponentOf, tls: {} });
   const failure = { reason: 'permission', message: 'no right to list pods' } as const;
   store.set({ current: false, failure });
-  expect(await source.list()).toEqual({ targets: [], failures: [failure], excluded: [] });
+  expect(listNow()).toEqual({ targets: [], failures: [failure], excluded: [] });
   store.set({ current: false, failure: undefined, lastEventAt: undefined });
-  expect((await source.list()).failures[0]?.message).toContain('have not been listed');
+  expect(listNow().failures[0]?.message).toContain('have not been listed');
   store.set({ current: true });
-  expect((await source.list()).targets).toHaveLength(6);
+  expect(listNow().targets).toHaveLength(6);
 });
 
 test('pods get no credentials, as anyone who may create pods can use these labels', async () => {
-  const { targets } = await createPodTargets({
+  const { targets } = podTargets({
     pods: testStore(pods),
     componentOf: chartComponentOf,
     tls: { caFile: '/etc/ca.pem' },
-  }).list();
+  });
   expect(targets.map(({ access }) => access)).toEqual(
     targets.map(() => ({ tls: { caFile: '/etc/ca.pem' }, credentialsFile: undefined })),
   );
