@@ -181,11 +181,11 @@ function repositoryProblems(situation: PraefectSituation): Problem[] {
           action: 'Restore the previous primary, or use praefect dataloss and accept-dataloss.',
         }),
       );
-    if (each.lost > 0)
+    if ((each.lost ?? 0) > 0)
       found.push(
         problem('repositories_lost', {
           ...text,
-          title: `${repositoriesText(each.lost)} of ${name} without any replica`,
+          title: `${repositoriesText(each.lost ?? 0)} of ${name} without any replica`,
           detail: 'Praefect has no record of a replica: the verifier found none where they were recorded.',
           action: 'Restore them from a backup, or find them on disk and use praefect track-repository.',
         }),

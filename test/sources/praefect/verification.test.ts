@@ -112,6 +112,7 @@ describe('an implausible time', () => {
     const row = table.keys.ensure(0, 1);
     table.putReplica(row, table.column(1), 3, now);
     table.putVerification(row, 0, verifiedAt, leasedUntil);
+    for (const column of table.columns) column.configured = true;
     const names = { nameOf: (id: number) => (id === 0 ? 'default' : 'gitaly-1') };
     const mirror = { tables: new Map([[0, table]]), names } as unknown as Mirror;
     const [found] = await summarizeVerification(mirror, now, 604_800, createYielder());

@@ -255,6 +255,7 @@ export function createRepositoriesCollector(
       schema: current.schema,
       now: seconds(),
       health: options.health(),
+      configured,
       history: options.history,
       stuckThresholdSeconds: options.stuckThresholdMs / 1000,
       shardPrimaries: new Map(current.shardPrimaries.map((shard) => [shard.virtualStorage, shard])),

@@ -14,7 +14,8 @@ const withHealth = `${replicaTables}, node_status`;
 const perVirtualStorage = { virtual_storage: anyValue } as const;
 const perStorage = { virtual_storage: anyValue, storage: anyValue } as const;
 
-const needsQuorum = 'Not meaningful while praefect_db_heartbeat_quorum is 0.';
+const needsQuorum =
+  'Not meaningful while praefect_db_heartbeat_quorum is 0; absent for a virtual storage without heartbeats: it was removed from the configuration, or Praefect writes none.';
 
 export const repositories = gauge('praefect_db_repositories', {
   help: "Repositories in Praefect's database.",
@@ -31,6 +32,7 @@ export const repositoriesUnavailable = gauge('praefect_db_repositories_unavailab
 
 export const repositoriesLost = gauge('praefect_db_repositories_lost', {
   help: 'Repositories without any replica record: no storage that Praefect knows of has their data.',
+  details: "Absent for a virtual storage that was removed from Praefect's configuration.",
   origin: replicaTables,
   labels: perVirtualStorage,
 });
@@ -38,7 +40,7 @@ export const repositoriesLost = gauge('praefect_db_repositories_lost', {
 export const repositoriesReadOnly = gauge('praefect_db_repositories_read_only', {
   help: 'Repositories that reject writes after a failover with data loss.',
   details:
-    "Their virtual storage has no primary, or the primary is behind the repository's generation. GitLab 13.x only.",
+    "Their virtual storage has no primary, or the primary is behind the repository's generation. GitLab 13.x only, and absent without heartbeats: the `local` elector records no primary.",
   origin: `${replicaTables}, shard_primaries`,
   labels: perVirtualStorage,
 });

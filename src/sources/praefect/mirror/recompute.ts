@@ -7,10 +7,16 @@ import type { Mirror } from './mirror.ts';
 import type { RecordedMove } from './primary-moves.ts';
 import type { ReplicaRef, StorageColumn } from './table.ts';
 
-/** The storages that Praefects contact, which stand in for a configuration that was not given. */
-export const storagesInHealth = (health: HealthView | undefined): ConfiguredStorageMap | undefined =>
-  health &&
-  new Map([...health.virtualStorages.values()].map((each) => [each.virtualStorage, [...each.knownStorages]]));
+/**
+ * The storages that Praefects contact, which stand in for a configuration that was not given. Undefined without any: a
+ * Praefect without heartbeats (the `local` elector) has storages all the same.
+ */
+export function storagesInHealth(health: HealthView | undefined): ConfiguredStorageMap | undefined {
+  const all = [...(health?.virtualStorages.values() ?? [])];
+  return all.every(({ knownStorages }) => knownStorages.size === 0)
+    ? undefined
+    : new Map(all.map((each) => [each.virtualStorage, [...each.knownStorages]]));
+}
 
 /**
  * Marks the configured storages; without any information every storage with a record counts as configured. A change

@@ -1,6 +1,7 @@
 /** Counts the mirror's replicas per virtual storage and storage: a pure pass over layouts, lags and health. */
 import type { Yielder } from '../../../lib/yielder.ts';
 import type { HealthHistory, HealthView } from '../health.ts';
+import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { cellBits, type ReplicaLayout } from './layouts.ts';
 import type { Mirror } from './mirror.ts';
 import type { ShardPrimary } from './refresh.ts';
@@ -30,7 +31,8 @@ export interface StorageReplicas {
 export interface VirtualStorageReplicas {
   readonly virtualStorage: string;
   readonly repositories: number;
-  readonly lost: number;
+  /** Undefined where the virtual storage was removed from Praefect's configuration. */
+  readonly lost: number | undefined;
   readonly withoutPrimary: number;
   readonly unavailable: number | undefined;
   readonly readOnly: number | undefined;
@@ -55,6 +57,8 @@ export interface SummaryContext {
   /** Seconds since 1970. */
   readonly now: number;
   readonly health: HealthView | undefined;
+  /** Undefined: unknown. A virtual storage without storages was removed. */
+  readonly configured: ConfiguredStorageMap | undefined;
   readonly history: HealthHistory;
   readonly stuckThresholdSeconds: number;
   /** Of the legacy `sql` elector, by virtual storage. */
@@ -81,8 +85,13 @@ async function summarizeTable(
   table: ReplicaTable,
   context: SummaryContext,
 ): Promise<VirtualStorageReplicas> {
-  const { health, schema } = context;
+  const { configured: storagesByName, schema } = context;
   const virtualStorage = mirror.names.nameOf(table.virtualStorage);
+  // Praefect keeps the repositories of a virtual storage that was removed from its configuration, and writes no
+  // heartbeats for it, as with the `local` elector: that no storage of it is healthy does not make them unavailable.
+  const hasHeartbeats = context.health?.virtualStorages.get(virtualStorage)?.contacted === true;
+  const health = hasHeartbeats ? context.health : undefined;
+  const isRemoved = storagesByName !== undefined && (storagesByName.get(virtualStorage) ?? []).length === 0;
   const names = table.columns.map((column) => mirror.names.nameOf(column.storage));
   const healthy = names.map((storage) => health?.healthy(virtualStorage, storage) ?? false);
   const shardPrimary = shardPrimaryColumn(table, names, context.shardPrimaries.get(virtualStorage));
@@ -107,10 +116,12 @@ async function summarizeTable(
   const totals: VirtualStorageTotals = {
     virtualStorage,
     repositories: 0,
-    lost: 0,
+    lost: isRemoved ? undefined : 0,
     withoutPrimary: 0,
     unavailable: isAvailabilityKnown ? 0 : undefined,
-    readOnly: schema.validPrimaries === 'none' ? 0 : undefined,
+    // Only with the sql elector: the `local` one records no primary.
+    readOnly:
+      schema.validPrimaries === 'none' && (hasHeartbeats || context.health === undefined) ? 0 : undefined,
     byHealthyReplicas: health === undefined ? undefined : new Array<number>(configured + 1).fill(0),
     singleCopy: health === undefined ? undefined : 0,
     storages,
@@ -122,7 +133,7 @@ async function summarizeTable(
     const storage = storages[index] as StorageTotals;
     const behind = storage.outdated + storage.missing;
     storage.unscheduled = context.scheduled && behind - (context.scheduled.get(column) ?? 0);
-    await addLag(storage, behind, table, column, virtualStorage, context);
+    await addLag(storage, behind, table, column, virtualStorage, { ...context, health });
   }
   const isRelevant = (storage: StorageTotals, column: StorageColumn | undefined): boolean =>
     column?.configured === true ||
@@ -186,7 +197,7 @@ function addLayout(
   }
   const primary = layout.primary >= 0 ? layout.primary : shardPrimary;
   totals.repositories += count;
-  if (records === 0) totals.lost += count;
+  if (records === 0 && totals.lost !== undefined) totals.lost += count;
   if (primary < 0) totals.withoutPrimary += count;
   else (totals.storages[primary] as StorageTotals).primaries += count;
   const { byHealthyReplicas } = totals;

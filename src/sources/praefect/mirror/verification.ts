@@ -18,7 +18,7 @@ export const verificationStates = ['verified', 'unverified', 'overdue', 'lease_e
 export const verificationReplicas = gauge('praefect_db_verification_replicas', {
   help: 'Replicas on the storage by the state of their background verification.',
   details:
-    "Each replica counts in one state. lease_expired: its verification exceeded the lease, for example because the Praefect that verified it stopped (another one releases it after 30 s), or the lease ends minutes from now. unverified: never verified, or at a time in the future, from before the clock was set back. overdue: verified longer ago than the verification interval (Praefect's background_verification.verification_interval, 7 days by default). verified: all others. Absent before GitLab 14.10; overdue is also absent where verification is switched off.",
+    "Each replica counts in one state. lease_expired: its verification exceeded the lease, for example because the Praefect that verified it stopped (another one releases it after 30 s), or the lease ends minutes from now. unverified: never verified, or at a time in the future, from before the clock was set back. overdue: verified longer ago than the verification interval (Praefect's background_verification.verification_interval, 7 days by default). verified: all others. Absent before GitLab 14.10; overdue is also absent where verification is switched off, and everything for a storage that was removed from Praefect's configuration.",
   origin: 'storage_repositories.verified_at, .verification_leased_until',
   labels: { ...perStorage, state: verificationStates },
 });
@@ -58,6 +58,8 @@ export async function summarizeVerification(
   const summaries: StorageVerification[] = [];
   for (const table of mirror.tables.values()) {
     for (const column of table.columns) {
+      // Praefect verifies only what it contacts: the records of a storage that was removed are never verified again.
+      if (!column.configured) continue;
       const replicas = { verified: 0, unverified: 0, overdue: 0, lease_expired: 0 };
       const isExpired = (until: number) => until < now || until > now + maxLeaseSeconds;
       const expired = new Set(

@@ -84,7 +84,8 @@ function shardPrimariesBlock(
   for (const row of rows) {
     const virtual_storage = columnText(row['virtual_storage']);
     const cluster = health?.virtualStorages.get(virtual_storage);
-    if ((cluster?.secondsSinceHeartbeat ?? Infinity) > heartbeatWithinSeconds) continue;
+    if ((cluster?.secondsSinceHeartbeat ?? Infinity) > heartbeatWithinSeconds || !cluster?.contacted)
+      continue;
     if (perRepository.has(virtual_storage)) continue;
     const found = columnText(row['storage']);
     const isReadOnly = row['demoted'] === true;

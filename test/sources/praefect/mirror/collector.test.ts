@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import type { Clock } from '../../../../src/lib/clock.ts';
+import type { Block } from '../../../../src/metrics/samples.ts';
 import { healthOf } from '../../../../src/sources/praefect/health.ts';
 import {
   praefectSchema,
@@ -525,6 +526,65 @@ describe('lags', () => {
     time += minutes(16);
     expect(valuesOf(await run(), 'replicas_stuck')).toEqual({ 'default/gitaly-2': 1 });
   });
+});
+
+describe('a virtual storage without heartbeats', () => {
+  const absentNames = [
+    ...['repositories_unavailable', 'repositories_by_healthy_replicas', 'repositories_single_copy'],
+    ...['repositories_at_risk', 'replicas_stuck', 'repositories_read_only'],
+  ];
+  const seriesOf = (block: Block, name: string, virtualStorage: string): number => {
+    const family = block.families.find(({ metric }) => metric.name === `praefect_db_${name}`);
+    if (family === undefined || !('samples' in family)) throw new Error(`no family ${name}`);
+    return family.samples.filter(({ labelValues }) => labelValues[0] === virtualStorage).length;
+  };
+
+  test.each(['from health', 'configuration'] as const)(
+    'that was removed (known by %s) has no unavailable, lost or overdue repositories: they would page for ever',
+    async (known) => {
+      await open('19.0');
+      await fourRepositories();
+      await client.query(`
+        INSERT INTO repositories (virtual_storage, relative_path, generation, "primary")
+        VALUES ('old', 'r1', 5, 'old-1'), ('old', 'lost', 5, 'old-1')`);
+      await client.query(`
+        INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation, repository_id, verified_at)
+        SELECT 'old', 'r1', 'old-1', 5, repository_id, to_timestamp(${time - 2_000_000})
+        FROM repositories WHERE virtual_storage = 'old' AND relative_path = 'r1'`);
+      const configured =
+        known === 'from health' ? known : new Map([['default', ['gitaly-1', 'gitaly-2', 'gitaly-3']]]);
+      const { run, setHealth } = createMirrorCollector(reader, { clock, configured });
+      setHealth(health());
+      const block = await run();
+      for (const name of absentNames) expect([name, seriesOf(block, name, 'old')]).toEqual([name, 0]);
+      expect(seriesOf(block, 'repositories_lost', 'old')).toBe(0);
+      expect(seriesOf(block, 'verification_oldest_timestamp_seconds', 'old')).toBe(0);
+      expect(seriesOf(block, 'repositories_unavailable', 'default')).toBe(1);
+      expect(valuesOf(block, 'repositories')).toEqual({ default: 4, old: 2 });
+    },
+  );
+
+  test.each(['13.5', '19.0'])(
+    'under the local elector of %s is neither unavailable nor read-only, and its outdated replicas show',
+    async (version) => {
+      await open(version);
+      await client.query('DELETE FROM node_status');
+      await client.query(
+        `INSERT INTO repositories (virtual_storage, relative_path, generation) VALUES ('default', 'r1', 5), ('default', 'lost', 5)`,
+      );
+      const hasIds = version !== '13.5';
+      await client.query(`
+        INSERT INTO storage_repositories (virtual_storage, relative_path, storage, generation${hasIds ? ', repository_id' : ''})
+        SELECT 'default', 'r1', 'gitaly-' || s, 6 - s${hasIds ? ', repository_id' : ''}
+        FROM repositories, generate_series(1, 2) s WHERE relative_path = 'r1'`);
+      const { run, setHealth } = createMirrorCollector(reader, { clock, configured: 'from health' });
+      setHealth(await healthIn(client));
+      const block = await run();
+      for (const name of absentNames) expect([name, seriesOf(block, name, 'default')]).toEqual([name, 0]);
+      expect(valuesOf(block, 'repositories_lost')).toEqual({ default: 1 });
+      expect(valuesOf(block, 'replicas')).toMatchObject({ 'default/gitaly-2 outdated': 1 });
+    },
+  );
 });
 
 describe('refreshes', () => {
