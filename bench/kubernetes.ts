@@ -23,6 +23,7 @@ import { runWatchLoop, type WatchLoop } from '../src/sources/kubernetes/watch/lo
 import { createMergedStore } from '../src/sources/kubernetes/watch/merged-store.ts';
 import { kubeResources } from '../src/sources/kubernetes/watch/resources.ts';
 import { archive } from '../test/support/kubernetes-archive.ts';
+import { measureBlocks } from './blocks.ts';
 
 const [role = 'all', ...rest] = process.argv.slice(2).filter((each) => !/^\d+$/.test(each));
 const [events = 30_000, pods = 2000] = process.argv
@@ -195,33 +196,6 @@ async function measure(reader: Reader, url: string): Promise<void> {
   };
   await stop();
   process.send?.(figures, () => process.exit(0));
-}
-
-/** The CPU time of this thread between two runs of a timer. */
-function measureBlocks() {
-  const used = (): number => {
-    const { user, system } = process.threadCpuUsage();
-    return (user + system) / 1000;
-  };
-  let last = used();
-  let longest = 0;
-  setInterval(() => {
-    const now = used();
-    longest = Math.max(longest, now - last);
-    last = now;
-  }, 1);
-  return {
-    longestMs: () => Math.max(longest, used() - last),
-    reset() {
-      longest = 0;
-      last = used();
-    },
-    exclude(work: () => void) {
-      const before = used();
-      work();
-      last += used() - before;
-    },
-  };
 }
 
 async function listOnce(reader: Reader, url: string): Promise<void> {

@@ -10,6 +10,7 @@ import { createBudget } from '../../src/scheduler/budget.ts';
 import { createEventLog } from '../../src/scheduler/event-log.ts';
 import { createDatabase } from '../../src/sources/praefect/connection/create-database.ts';
 import { createPraefectSource } from '../../src/sources/praefect/source.ts';
+import { measureBlocks } from '../blocks.ts';
 
 export interface RunCommand {
   /** Names of collectors. */
@@ -20,7 +21,10 @@ export interface RunReport {
   readonly durations: Readonly<Record<string, number>>;
   readonly databaseMs: number;
   readonly residentBytes: number;
+  /** By the clock, including other processes of the machine. */
   readonly longestBlockMs: number;
+  /** In CPU time. */
+  readonly longestCpuMs: number;
   readonly failures: readonly string[];
 }
 
@@ -50,7 +54,10 @@ const source = createPraefectSource({
   stuckThresholdMs: 900_000,
 });
 
+const blocks = measureBlocks();
+
 async function run(command: RunCommand): Promise<RunReport> {
+  blocks.reset();
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const durations: Record<string, number> = {};
@@ -64,10 +71,12 @@ async function run(command: RunCommand): Promise<RunReport> {
     if (outcome.kind === 'failed') failures.push(`${collector.name}: ${outcome.message}`);
   }
   delay.disable();
+  const longestCpuMs = blocks.longestMs();
   return {
     durations,
     databaseMs: (budget.spentSeconds() - spent) * 1000,
     residentBytes: process.memoryUsage.rss(),
+    longestCpuMs,
     longestBlockMs: Math.max(0, delay.max / 1e6 - 1),
     failures,
   };

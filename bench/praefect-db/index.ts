@@ -117,12 +117,13 @@ try {
         `${(databaseMs / nativeMs).toFixed(3)} x`.padStart(10),
         mib(report.residentBytes).padStart(10),
         ms(report.longestBlockMs).padStart(10),
+        ms(report.longestCpuMs).padStart(10),
       ].join(''),
     );
 
   console.log(
-    ['', 'database', 'of native', 'resident', 'longest block']
-      .map((text, at) => (at === 0 ? text.padEnd(44) : text.padStart(at === 4 ? 15 : 10)))
+    ['', 'database', 'of native', 'resident', 'block', 'its CPU']
+      .map((text, at) => (at === 0 ? text.padEnd(44) : text.padStart(10)))
       .join(''),
   );
   const child = startCollectors(1);
