@@ -156,7 +156,8 @@ function isReplaced(pod: Pod, sets: Stores['statefulSets']): boolean {
     .find(({ namespace, name }) => namespace === pod.namespace && name === pod.owner?.name);
   if (set === undefined)
     return mayBeUnread(sets, objectName({ namespace: pod.namespace, name: pod.owner.name }));
-  return hasOrdinalOf(pod, set);
+  const index = indexIn(set, pod);
+  return !Number.isInteger(index) || (index >= 0 && index < set.replicas);
 }
 
 /** Its StatefulSet replaces it by a pod of another revision. */
@@ -165,17 +166,15 @@ function isOutdated(pod: Pod, sets: Stores['statefulSets']): boolean {
     .all()
     .find(({ namespace, name }) => namespace === pod.namespace && name === pod.owner?.name);
   if (set === undefined || !sets.state().current || set.updateStrategy === 'OnDelete') return false;
-  const { updateRevision, partition, name } = set;
+  const { updateRevision, partition } = set;
   const revision = revisionOf(pod);
-  const isUpdated = !(Number(pod.name.slice(name.length + 1)) < partition);
+  const isUpdated = !(indexIn(set, pod) < partition);
   return isUpdated && revision !== '' && updateRevision !== '' && updateRevision !== revision;
 }
 
-/** By the ordinal at the end of the pod's name. */
-function hasOrdinalOf({ name }: Pod, { name: set, replicas, ordinalsStart = 0 }: StatefulSet): boolean {
-  const ordinal = Number(name.slice(set.length + 1));
-  return !Number.isInteger(ordinal) || ordinal < ordinalsStart + replicas;
-}
+/** From 0 on, by the ordinal at the end of the pod's name; NaN without one. The partition counts from there, too. */
+const indexIn = ({ name: set, ordinalsStart = 0 }: StatefulSet, { name }: Pod): number =>
+  Number(name.slice(set.length + 1)) - ordinalsStart;
 
 /** `gitlab/gl-gitaly-default-2 is Ready again on lab-node-1 after 10.5 s (rollout): terminating 1.5 s, ...`. */
 function rotationText({ cause, seconds, node, fromNode, ...rest }: Rotation): string {

@@ -143,6 +143,16 @@ describe('a pod that is not replaced', () => {
     expect(record.ongoing()).toHaveLength(1);
   });
 
+  test('because its ordinal is below the first one of the StatefulSet has no ongoing rotation', () => {
+    const { stores, record } = atRest();
+    const set = stores.statefulSets.all().find(({ name }) => name === 'gl-gitaly-default') as StatefulSet;
+    // As when a set is moved to another cluster pod by pod: spec.ordinals.start follows.
+    stores.statefulSets.put({ ...set, replicas: 1, ordinalsStart: 2 }, t0);
+    stores.pods.put(deleted(old, t0), t0);
+    stores.pods.remove(deleted(old, t0), t0 + second);
+    expect(record.ongoing()).toEqual([]);
+  });
+
   test('although its StatefulSet has it as a replica has an ongoing rotation without a time limit', () => {
     const { stores, record } = atRest();
     stores.pods.put(deleted(old, t0), t0);
