@@ -90,7 +90,9 @@ export function createDropTracker(clock: Clock, events: EventLog, windowMs: numb
     const known = servers.get(key);
     const server = known ?? { readAt: now, readAtWall: clock.now(), counters: new Map<string, Counter>() };
     servers.set(key, server);
+    const reported = new Set<string>();
     for (const { limit, counts, total } of totalsOf(use)) {
+      reported.add(limitKey(limit));
       const counterKey = JSON.stringify([limit, counts]);
       const counter = server.counters.get(counterKey);
       if (counter !== undefined) advance(counter, total, server);
@@ -109,6 +111,15 @@ export function createDropTracker(clock: Clock, events: EventLog, windowMs: numb
         server.counters.set(counterKey, fresh);
         if (known !== undefined) advance(fresh, total, server);
       }
+    }
+    for (const [counterKey, counter] of server.counters) {
+      if (reported.has(limitKey(counter.limit))) continue;
+      // Gitaly was restarted and has not used the limit since, or no longer has it.
+      counter.total = 0;
+      counter.before = undefined;
+      endEpisodeIfQuiet(counter);
+      counter.increases = counter.increases.filter(({ at }) => at > now - windowMs);
+      if (counter.episode === undefined && counter.increases.length === 0) server.counters.delete(counterKey);
     }
     server.readAt = now;
     server.readAtWall = clock.now();

@@ -55,6 +55,32 @@ function tracking() {
   };
 }
 
+describe('a counter that is no longer reported', () => {
+  const none = (): ServerUse => ({ version: '18.10.0', rpcs: [], packObjects: undefined, backoffs: new Map() });
+
+  test('ends its episode like one that stands still: its limit was removed, or Gitaly restarted', async () => {
+    const { clock, read, events, tracker } = tracking();
+    await read({});
+    await read({ queue_full: 100 });
+    expect(events()).toEqual(['limit_reached queue_full']);
+    for (let at = 0; at < 60; at++) {
+      await clock.advance(15_000);
+      tracker.record([{ identity, use: none() }], [identity]);
+    }
+    expect(events()).toEqual(['limit_reached queue_full', 'limit_cleared queue_full']);
+    expect(tracker.episodes()).toEqual([]);
+  });
+
+  test('counts from 0 when it is reported again', async () => {
+    const { clock, read, tracker } = tracking();
+    await read({ queue_full: 5 });
+    await clock.advance(15_000);
+    tracker.record([{ identity, use: none() }], [identity]);
+    await read({ queue_full: 8 });
+    expect(tracker.recent()).toMatchObject([{ dropped: new Map([['queue_full', 8]]) }]);
+  });
+});
+
 describe('an episode of drops begins', () => {
   test('with drops in two consecutive reads, at the time of the first of them', async () => {
     const { read, events, tracker } = tracking();
