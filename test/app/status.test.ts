@@ -55,6 +55,7 @@ const gitaly: CgroupGitalyView = {
 const view: CgroupView = {
   failure: undefined,
   failures: [],
+  isPartial: false,
   missing: ['named by uid'],
   notes: [],
   gitalys: [gitaly],

@@ -79,8 +79,12 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
     else if (removed?.total !== queue.removed) removed = { total: queue.removed, at: now };
   }
 
-  function recordMachines({ failure, gitalys }: CgroupView, now: number): void {
-    if (failure !== undefined) return;
+  function recordMachines({ failure, gitalys, isPartial }: CgroupView, now: number): void {
+    // What cannot be read may run, as for the alert: it needs the number of Gitalys, which is absent then.
+    if (failure !== undefined || (isPartial && gitalys.length === 0)) {
+      gone = [];
+      return;
+    }
     const present = gitalys.map(({ identity }) => identity).filter(({ pod }) => pod === '');
     const names = new Set(present.map(identityKey));
     for (const identity of present) onMachines.set(identityKey(identity), { identity, lastSeen: now });

@@ -12,7 +12,8 @@ import type { TreeState } from './tree-watch.ts';
  * What could not be read, and what is older than /metrics would still show, is undefined or left out. `failure`: why
  * this host's cgroups cannot be scanned.
  */
-export interface CgroupView extends Pick<TreeState, 'failure' | 'failures' | 'missing' | 'notes'> {
+export interface CgroupView
+  extends Pick<TreeState, 'failure' | 'failures' | 'isPartial' | 'missing' | 'notes'> {
   /** By namespace, pod and node. */
   readonly gitalys: readonly CgroupGitalyView[];
   /** Of the last hour, the newest first. */
@@ -81,6 +82,7 @@ export const cgroupView = ({
 }: ViewInputs): CgroupView => ({
   failure: state.failure,
   failures: state.failures,
+  isPartial: state.isPartial,
   missing: unwatched === undefined ? state.missing : [...state.missing, unwatched],
   notes: state.notes,
   gitalys: reads

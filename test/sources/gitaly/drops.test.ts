@@ -56,7 +56,12 @@ function tracking() {
 }
 
 describe('a counter that is no longer reported', () => {
-  const none = (): ServerUse => ({ version: '18.10.0', rpcs: [], packObjects: undefined, backoffs: new Map() });
+  const none = (): ServerUse => ({
+    version: '18.10.0',
+    rpcs: [],
+    packObjects: undefined,
+    backoffs: new Map(),
+  });
 
   test('ends its episode like one that stands still: its limit was removed, or Gitaly restarted', async () => {
     const { clock, read, events, tracker } = tracking();
