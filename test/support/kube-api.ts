@@ -86,6 +86,8 @@ export interface TestKubeApi {
   cut(): void;
   /** Drops the log of events: older resourceVersions and continue tokens get 410. */
   compact(): void;
+  /** As after a restore of etcd: versions begin again, and no watch gets an event until they have passed its own. */
+  restore(resource: string, objects: readonly RawObject[]): void;
   /** Responses to the next requests of that kind (`pods:watch`, `events:list@default`, `list`, `*`), in order. */
   next(what: string, ...responses: readonly (ScriptedResponse | ScriptedResponder)[]): void;
   /** The response to every request of that kind, until `always(what, undefined)`. */
@@ -118,6 +120,8 @@ interface LoggedEvent {
 
 interface OpenWatch {
   readonly scope: RequestScope;
+  /** Its resourceVersion. */
+  readonly from: number;
   readonly response: ServerResponse;
 }
 
@@ -253,7 +257,7 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
       response.end(`${JSON.stringify({ type: 'ERROR', object: expired })}\n`);
       return;
     }
-    const opened: OpenWatch = { scope, response };
+    const opened: OpenWatch = { scope, from, response };
     for (const logged of logOf(scope.resource)) if (logged.version > from) send(opened, logged);
     watches.add(opened);
     const lifeMs = Number(query['timeoutSeconds']) * 1000;
@@ -264,7 +268,8 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
     });
   }
 
-  function send({ scope, response }: OpenWatch, logged: LoggedEvent): void {
+  function send({ scope, from, response }: OpenWatch, logged: LoggedEvent): void {
+    if (logged.version <= from) return;
     const type = watchEventType(scope.matches, logged);
     if (type !== undefined) response.write(`${JSON.stringify({ type, object: logged.object })}\n`);
   }
@@ -320,6 +325,14 @@ export async function startKubeApi({ endsWatches = false } = {}): Promise<TestKu
       version += 1;
       compacted = version;
       logs.clear();
+    },
+    restore(resource, list) {
+      version = 0;
+      logs.clear();
+      api.put(
+        resource,
+        list.map((object) => ({ ...object, metadata: { ...object.metadata, resourceVersion: '7' } })),
+      );
     },
     next: (what, ...responses) => void queued.push(...responses.map((each) => ({ what, response: each }))),
     always(what, response) {

@@ -7,6 +7,12 @@ export function resourceVersionOf(raw: unknown): string {
   return typeof resourceVersion === 'string' && resourceVersion.length <= 64 ? resourceVersion : '';
 }
 
+/** resourceVersions of a cluster are increasing decimal numbers (guaranteed since Kubernetes 1.35, true before). */
+export function isNewerVersion(version: string, than: string): boolean {
+  if (!/^\d+$/.test(version) || !/^\d+$/.test(than)) return version !== than;
+  return version.length === than.length ? version > than : version.length > than.length;
+}
+
 /** Undefined when the text is not JSON. */
 export function parseJsonText(text: string): unknown {
   try {

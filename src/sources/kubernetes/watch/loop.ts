@@ -11,7 +11,13 @@ import { BrokenStream, type KubeApi } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { noRestarts, type WatchState } from '../store.ts';
-import { createEventParser, isSyntaxError, resourceVersionOf } from './json.ts';
+import {
+  createEventParser,
+  isNewerVersion,
+  isSyntaxError,
+  parseJsonText,
+  resourceVersionOf,
+} from './json.ts';
 import {
   type ListConsistency,
   type ListResult,
@@ -32,6 +38,7 @@ import {
   endByLimit,
   endByMalformed,
   endByResponse,
+  endByRestoredState,
   notServedText,
   type WatchEnd,
 } from './watch-end.ts';
@@ -39,6 +46,8 @@ import {
 /** Receives the objects. */
 export interface WatchSink<T> {
   listed(objects: ReadonlyMap<string, Versioned<T>>, rejected: readonly RejectedObject[]): void;
+  /** The server's state became an older one: the versions of all objects so far mean nothing. */
+  restored(): void;
   /** False: the store is full, and the object is not in it. */
   put(uid: string, versioned: Versioned<T>): boolean;
   deleted(uid: string, last: T): void;
@@ -178,6 +187,21 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     sink.listed(objects, malformed);
   }
 
+  /**
+   * A server whose etcd was restored from a backup or replaced accepts a watch from the last version, and reports nothing
+   * until its own versions have passed that: for days all objects would stay as they were, and read as current.
+   */
+  async function endIfRestored(): Promise<WatchEnd | undefined> {
+    const result = await api.get(resourcePath(resource, scope.namespace), { limit: 1 }, signal);
+    if (!result.ok) return endByFailure(result.failure);
+    if (result.response.status !== 200) return endByResponse(result.response, 'list', resource, scope);
+    const present = resourceVersionOf(parseJsonText(result.response.body));
+    if (present === '') return endByMalformed(watchText, 'a list without a resourceVersion');
+    if (!/^\d+$/.test(version + present) || !isNewerVersion(version, present)) return undefined;
+    sink.restored();
+    return endByRestoredState(watchText);
+  }
+
   async function watch(): Promise<WatchEnd | undefined> {
     const connection = new AbortController();
     const either = AbortSignal.any([signal, connection.signal]);
@@ -228,6 +252,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         await yielder.yieldIfDue();
       }
       const isExpired = clock.monotonic() - startedAt >= lifetimeMs - 2000;
+      const restored = isExpired && lines === 0 ? await endIfRestored() : undefined;
+      if (restored !== undefined || signal.aborted) return restored;
       // A watch without events or bookmarks has missed nothing.
       if (isExpired) markEvent();
       // Nothing else would end the report of a rejected object without a uid.

@@ -11,6 +11,7 @@ import {
   type WatchState,
   watchEndReasons,
 } from '../store.ts';
+import { isNewerVersion } from './json.ts';
 import { maxKeptObjects, type Versioned } from './list.ts';
 import type { WatchLoopState, WatchSink } from './loop.ts';
 import type { RejectedObject } from './rejected.ts';
@@ -124,7 +125,7 @@ export function createMergedStore<T extends KubeObject>({
     rejected.delete(uid);
     const isShared = known.watches.size > (known.watches.has(watch) ? 1 : 0);
     known.watches.add(watch);
-    if (isShared && !isNewer(versioned.version, known.versioned.version)) return undefined;
+    if (isShared && !isNewerVersion(versioned.version, known.versioned.version)) return undefined;
     const before = known.versioned.object;
     known.versioned = versioned;
     known.updatedAt = clock.monotonic();
@@ -192,6 +193,10 @@ export function createMergedStore<T extends KubeObject>({
           notify({ type: 'relisted', before, now: all() });
           prune();
         },
+        restored() {
+          for (const entry of entries.values())
+            entry.versioned = { object: entry.versioned.object, version: '0' };
+        },
         put(uid, versioned) {
           if (bounds === undefined && entries.size >= maxKeptObjects && !entries.has(uid)) return false;
           const update = put(uid, versioned, watch);
@@ -247,10 +252,4 @@ function combinedState(
       watchEndReasons.map((reason) => [reason, states.reduce((sum, each) => sum + each.restarts[reason], 0)]),
     ) as Record<WatchEndReason, number>,
   };
-}
-
-/** resourceVersions of a cluster are increasing decimal numbers (guaranteed since Kubernetes 1.35, true before). */
-function isNewer(version: string, than: string): boolean {
-  if (!/^\d+$/.test(version) || !/^\d+$/.test(than)) return version !== than;
-  return version.length === than.length ? version > than : version.length > than.length;
 }

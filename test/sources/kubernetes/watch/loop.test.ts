@@ -480,7 +480,51 @@ describe('a connection without data', () => {
       await until(() => requestsOf('pods:watch').length === i + 1 && watching());
       expect(store.state()).toMatchObject({ current: true, lastEventAt: clock.now() });
     }
-    expect(requestsOf('pods:list')).toHaveLength(1);
+    // Each watch without a line is followed by a request for the server's present version.
+    const lists = requestsOf('pods:list').map(({ query }) => query['limit']);
+    expect(lists).toEqual(['500', '1', '1', '1']);
+  });
+
+  test('from a server whose etcd was restored is noticed at the end of the watch, and everything is listed again', async () => {
+    await running();
+    const kept = raw('gl-gitaly-default-0');
+    const changed = { ...kept, status: { phase: 'Failed' } } as RawObject;
+    server.restore('pods', [changed]);
+    server.cut();
+    await passUntil(() => requestsOf('pods:watch').length === 2 && watching());
+    server.emit('pods', 'MODIFIED', changed);
+    await clock.advance(lifetimeMs);
+    server.expire();
+    await passUntil(() => restarts().gone === 1 && watching());
+    expect(store.all()).toMatchObject([{ name: 'gl-gitaly-default-0', phase: 'Failed' }]);
+    expect(requestsOf('pods:list').at(-1)?.query['resourceVersion']).toBe(undefined);
+    server.emit('pods', 'MODIFIED', { ...changed, status: { phase: 'Running' } } as RawObject);
+    await until(() => store.all()[0]?.phase === 'Running');
+  });
+
+  test('from a server whose etcd was restored: older versions of objects that several watches report count', async () => {
+    await running();
+    const shared = createMergedStore<Pod>({ name: 'pods', clock, log: silentLog, staleMs });
+    const [first, second] = [shared.addWatch(() => loop.state()), shared.addWatch(() => loop.state())];
+    const [pod] = store.all();
+    if (pod === undefined) throw new Error('no pod');
+    const at = (version: string, phase: string) => ({ object: { ...pod, phase }, version });
+    for (const watch of [first, second]) watch.put(pod.uid, at('900', 'Running'));
+    first.put(pod.uid, at('7', 'Failed'));
+    expect(shared.all()).toMatchObject([{ phase: 'Running' }]);
+    first.restored();
+    first.put(pod.uid, at('7', 'Failed'));
+    expect(shared.all()).toMatchObject([{ phase: 'Failed' }]);
+  });
+
+  test('and without a response to the request for its present version does not count as current', async () => {
+    await running();
+    await clock.advance(lifetimeMs);
+    server.next('pods:list', { status: 503 });
+    server.expire();
+    await until(() => store.state().failure !== undefined);
+    expect(store.state().lastEventAt).toBeLessThanOrEqual(clock.now() - lifetimeMs + 5000);
+    await passUntil(watching);
   });
 
   test('for too long makes the objects stale', async () => {
