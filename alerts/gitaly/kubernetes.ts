@@ -127,8 +127,9 @@ const budgetLabels = ['cluster', 'namespace', 'poddisruptionbudget'] as const;
 function drainBlocked(thresholds: AlertThresholds): Alert {
   const { drainBlocked: blockedFor } = thresholds;
   const none = equals(highest(thresholds, budgetLabels, select(disruptionsAllowed)), 0);
+  // A budget of a set without pods allows no disruption either, and blocks nothing.
   const missing = subtract(
-    highest(thresholds, budgetLabels, select(disruptionExpected)),
+    above(highest(thresholds, budgetLabels, select(disruptionExpected)), 0),
     lowest(thresholds, budgetLabels, select(disruptionHealthy)),
     { on: budgetLabels },
   );

@@ -71,6 +71,13 @@ function serverFault(error: ServerError, user: string, running: RunningStatement
         return { ...base, fix: 'pg_hba.conf may require TLS (hostssl): try sslmode=require or stricter' };
       return base;
     case '42501': {
+      // Never read with the policy: it hides rows, and what is hidden would read as healthy.
+      if (/row-level security/.test(error.message))
+        return {
+          ...base,
+          found: `row-level security would hide rows from user "${user}"; ${reported}`,
+          fix: `ALTER TABLE ... DISABLE ROW LEVEL SECURITY, or ALTER ROLE "${user}" BYPASSRLS`,
+        };
       const { action, grant } = deniedAction(error.message, table, running === undefined);
       return {
         ...base,

@@ -61,6 +61,23 @@ describe.each([15, 18] as const)('on PostgreSQL %i', (version) => {
     return failures;
   }
 
+  test('row-level security that would hide rows is a failure, and not a table with fewer rows', async () => {
+    await client.query(`
+      ALTER TABLE node_status ENABLE ROW LEVEL SECURITY;
+      CREATE POLICY own ON node_status USING (shard_name <> 'default')`);
+    try {
+      const failures = await failuresWithout('none of them');
+      expect(Object.keys(failures)).toEqual(['praefect_health']);
+      expect(failures.praefect_health).toMatch(
+        /^permission: .*row-level security would hide rows from user "reader".* Fix: ALTER TABLE \.\.\. DISABLE ROW LEVEL SECURITY/,
+      );
+    } finally {
+      await client.query(
+        'ALTER TABLE node_status DISABLE ROW LEVEL SECURITY; DROP POLICY own ON node_status',
+      );
+    }
+  });
+
   const naming = (what: string) => expect.stringMatching(new RegExp(`^permission: .*${what}`));
 
   test('SELECT on six tables and the sequence is all that the collectors need', async () => {
