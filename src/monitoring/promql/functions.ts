@@ -138,7 +138,13 @@ export const increase = ofCounter('increase');
 export const absent = <Labels extends string>(selector: AnySelector<Labels>): Vector<Labels> =>
   sameSeries(selector, `absent(${selector.text})`);
 
-/** The same for a whole range. */
+/** 1 for each series with a sample in the range, of any kind of metric. */
+export const presentOverTime = <Labels extends string>(
+  selector: AnySelector<Labels>,
+  range: Range,
+): Vector<Labels> => sameSeries(selector, `present_over_time(${selector.text}[${range}])`);
+
+/** As `absent`, for a whole range. */
 export const absentOverTime = <Labels extends string>(
   selector: AnySelector<Labels>,
   range: Range,

@@ -28,6 +28,7 @@ import {
   not,
   notLike,
   or,
+  presentOverTime,
   rate,
   select,
   unless,
@@ -221,8 +222,12 @@ const gitalyContainer = { container: 'gitaly', reason: 'OOMKilled' } as const;
 /** Pods whose cgroups an agent finds: an exporter without cgroups reports pods, too, with an empty driver. */
 export const podsWithAgent = select(serverInfo, { pod: not(''), cgroup_driver: not('') });
 
-/** Pods whose kills an agent reports with their level: Kubernetes' report of a restart would count them twice. */
-const reportedByAgent = (seconds: number) => maxOverTime(podsWithAgent, promDuration(seconds));
+/**
+ * Pods whose kills an agent reports with their level: Kubernetes' report of a restart would count them twice. An agent that
+ * cannot follow the kills of a pod (memory_localevents, no memory.events.local) has no such series of it.
+ */
+const reportedByAgent = (seconds: number) =>
+  presentOverTime(select(oomEvents, { pod: not('') }), promDuration(seconds));
 
 export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);

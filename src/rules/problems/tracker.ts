@@ -81,7 +81,9 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
         ? []
         : kubernetesProblems({
             view: kubernetes,
-            watchedOnNode: cgroup?.gitalys.map(({ identity }) => identity) ?? [],
+            // Kills that cannot be followed there are known by Kubernetes alone.
+            watchedOnNode:
+              cgroup?.gitalys.flatMap(({ identity, oom }) => (oom === undefined ? [] : identity)) ?? [],
             ...context,
           })),
       ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>

@@ -8,6 +8,7 @@ import { defaultJudgment } from '../../../src/rules/judgment.ts';
 import { createProblemTracker, type ProblemViews } from '../../../src/rules/problems/tracker.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
 import type { CollectorStatus } from '../../../src/scheduler/status.ts';
+import type { CgroupGitalyView, CgroupView } from '../../../src/sources/cgroup/view.ts';
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 
 const now = 1_800_000_000;
@@ -126,6 +127,39 @@ describe("the operator's alert settings", () => {
     expect(createProblemTracker(() => judgment, silentLog).update(databaseDown, now)).toMatchObject([
       { severity, alertState },
     ]);
+  });
+});
+
+describe('an OOM kill that Kubernetes reports', () => {
+  const kubernetes = (): KubernetesView => {
+    const { kubernetes: view } = notReady(0);
+    if (view === undefined) throw new Error('no view');
+    const lastTerminations = [
+      { container: 'gitaly', reason: 'OOMKilled' as const, finishedAt: (now - 60) * 1000 },
+    ];
+    return { ...view, pods: view.pods.map((pod) => ({ ...pod, isReady: true, lastTerminations })) };
+  };
+  const none = { bucket: 0, git: 0, container: 0, pod: 0, node: 0 };
+  const cgroup = (oom: CgroupGitalyView['oom']): CgroupView => ({
+    ...{
+      failure: undefined,
+      failures: [],
+      isPartial: false,
+      missing: [],
+      notes: [],
+      disappeared: [],
+      kills: [],
+    },
+    gitalys: [{ identity, uid: 'x', layout: 'none', levels: [], buckets: undefined, oom }],
+  });
+
+  test('is the one of its cgroups where those are followed, and else a problem', () => {
+    const followed = cgroup({ kills: none, events: none, last: {}, bucketKills: new Map() });
+    const ids = (view: CgroupView) =>
+      problemsAt({ ...nothing, kubernetes: kubernetes(), cgroup: view }).map(({ id }) => id);
+    expect(ids(followed)).toEqual([]);
+    // As with cgroups mounted with memory_localevents: nothing else shows the kill.
+    expect(ids(cgroup(undefined))).toEqual(['gitaly_oom_killed']);
   });
 });
 
