@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { compileCache } from '../support/tools.ts';
 
 const executable = fileURLToPath(new URL('../../bin/gitaly-exporter.ts', import.meta.url));
 let folder: string;
@@ -18,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 function start(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
   return spawn(process.execPath, [executable, ...args], {
-    env: { HOME: folder, ...env },
+    env: { HOME: folder, ...compileCache, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { compileCache } from '../support/tools.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -33,7 +34,7 @@ export async function startExporter(
       ...args,
     ],
     {
-      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env },
+      env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...compileCache, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(user !== undefined && process.geteuid?.() === 0 && { uid: user, gid: user }),
     },

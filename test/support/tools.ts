@@ -1,4 +1,4 @@
-/** Tests that need an external program: where it is missing they are skipped visibly, and fail in CI. */
+/** Programs that tests start. Where an external one is missing, tests are skipped visibly, and fail in CI. */
 import { spawnSync } from 'node:child_process';
 import { test } from '@jest/globals';
 
@@ -17,3 +17,8 @@ export function testWith(
   }
   return (name) => test.skip(`${name} (needs ${tool})`, () => undefined);
 }
+
+/** For a program of this project that starts with few variables: it compiles its code once, not in each process. */
+export const compileCache: Readonly<Record<string, string>> = {
+  NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
+};
