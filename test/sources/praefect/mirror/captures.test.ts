@@ -1,8 +1,16 @@
 /** The captured databases of real Praefects: the mirror has the values that Praefect itself exposed at that moment. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { loadCapture, praefectCapture, startPostgres, type TestPostgres } from '../../../support/postgres.ts';
-import { capturesWithPage, incidentFolders } from '../../../support/praefect-fixtures.ts';
+import type pg from 'pg';
+import { startPostgres, type TestPostgres } from '../../../support/postgres.ts';
+import {
+  capturesWithPage,
+  incidentFolders,
+  loadCapture,
+  type PraefectCapture,
+  praefectCapture,
+  reloadCapture,
+} from '../../../support/praefect-fixtures.ts';
 import { createMirrorCollector, healthIn, valuesOf } from './support.ts';
 
 /** Every capture with a metrics page of a Praefect. */
@@ -30,16 +38,26 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => server?.stop());
 
-async function refresh(name: string) {
-  const capture = praefectCapture(name);
-  const database = await server.createDatabase();
-  const client = await database.client();
+/** By version of the schema: each capture replaces the rows of the one before. */
+const loaded = new Map<string, pg.Client>();
+
+async function clientWith(capture: PraefectCapture): Promise<pg.Client> {
+  const known = loaded.get(capture.version);
+  if (known !== undefined) {
+    await reloadCapture(known, capture);
+    return known;
+  }
+  const client = await (await server.createDatabase()).client();
   await loadCapture(client, capture, 'now');
+  loaded.set(capture.version, client);
+  return client;
+}
+
+async function refresh(name: string) {
+  const client = await clientWith(praefectCapture(name));
   const mirror = createMirrorCollector(client, { configured: 'from health' });
   mirror.setHealth(await healthIn(client));
-  const block = await mirror.run();
-  await client.end();
-  return block;
+  return mirror.run();
 }
 
 describe("unavailable and read-only repositories equal Praefect's own values", () => {
