@@ -7,7 +7,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { familyOf } from './series.ts';
+import { familyOf, wordsOf } from './series.ts';
 import { formatValues, parseValues, type Values } from './values.ts';
 
 /** An event, in seconds since the first scrape. */
@@ -46,7 +46,7 @@ export const recordingNames = (folder = recordingsFolder): readonly string[] =>
  * scrape.
  */
 export function ofRules(recording: RecordedScrapes, rules: readonly string[]): RecordedScrapes {
-  const words = new Set(rules.flatMap((text) => text.match(/[a-zA-Z_:][\w:]*/g) ?? []));
+  const words = wordsOf(rules);
   const series = [...recording.series].filter(([name]) => {
     const family = familyOf(name);
     return words.has(family) || family.endsWith('_info');

@@ -17,6 +17,10 @@ export function seriesIn(page: string): ReadonlyMap<string, number> {
 /** The metric's name. */
 export const familyOf = (series: string): string => series.replace(/\{.*$/s, '');
 
+/** Every word of the rules: the families that they name, and other words. */
+export const wordsOf = (rules: readonly string[]): ReadonlySet<string> =>
+  new Set(rules.flatMap((text) => text.match(/[a-zA-Z_:][\w:]*/g) ?? []));
+
 /** Seconds since 1970, which a replay moves to its own time. */
 export const isTime = (series: string): boolean =>
   /_(timestamp|start_time|exporter_time)_seconds$/.test(familyOf(series));

@@ -57,6 +57,13 @@ const kernelBytesOfProcess = 196_608;
 
 const noEvents = (): MemoryEvents => ({ max: 0, oom: 0, oom_kill: 0, oom_group_kill: 0 });
 
+function add(to: MemoryEvents, more: MemoryEvents): void {
+  to.max += more.max;
+  to.oom += more.oom;
+  to.oom_kill += more.oom_kill;
+  to.oom_group_kill += more.oom_group_kill;
+}
+
 /** @param controllers the enabled controllers; without `pids` there are no pids files */
 export function createCgroup(
   root: string,
@@ -71,13 +78,18 @@ export function createCgroup(
   const local = noEvents();
   /** Events of removed children. */
   const removed = noEvents();
-  const sum = (of: (child: Cgroup) => number): number =>
-    [...children.values()].reduce((all, child) => all + of(child), 0);
+  function sum(of: (child: Cgroup) => number): number {
+    let all = 0;
+    for (const child of children.values()) all += of(child);
+    return all;
+  }
+  /** What the memory files were last written for. */
+  let written = '';
 
   function events(): MemoryEvents {
-    const all = noEvents();
-    for (const each of [local, removed, ...[...children.values()].map((child) => child.events())])
-      for (const key of Object.keys(all) as (keyof MemoryEvents)[]) all[key] += each[key];
+    const all = { ...local };
+    add(all, removed);
+    for (const child of children.values()) add(all, child.events());
     return all;
   }
 
@@ -104,8 +116,7 @@ export function createCgroup(
     remove(name) {
       const child = children.get(name);
       if (child === undefined) return;
-      const counts = child.events();
-      for (const key of Object.keys(removed) as (keyof MemoryEvents)[]) removed[key] += counts[key];
+      add(removed, child.events());
       children.delete(name);
       createFolder(`${root}/${child.path}`).remove();
     },
@@ -140,24 +151,23 @@ export function createCgroup(
 
   /** Files that the root cgroup does not have. */
   function writeMemory(): void {
-    const usage = Math.round(cgroup.usage());
+    const [anon, file, count] = [cgroup.anon(), cgroup.cache(), cgroup.processCount()];
+    const all = events();
+    // Most cgroups are idle most of the time.
+    const state = [anon, file, count, Object.values(all), Object.values(local)].join();
+    if (state === written) return;
+    written = state;
+    const kernel = count * kernelBytesOfProcess;
+    const usage = Math.round(anon + file + kernel);
     const eventLines = (of: MemoryEvents): string => keyedLines({ low: 0, high: 0, ...of });
-    folder.write('cgroup.events', keyedLines({ populated: cgroup.processCount() > 0 ? 1 : 0, frozen: 0 }));
+    folder.write('cgroup.events', keyedLines({ populated: count > 0 ? 1 : 0, frozen: 0 }));
     folder.write('cpu.max', cpuMax(limits.cores));
     folder.write('memory.current', `${usage}\n`);
     cgroup.peak = Math.max(cgroup.peak, usage);
     folder.write('memory.peak', `${cgroup.peak}\n`);
     folder.write('memory.max', limitLine(limits.memory));
-    folder.write(
-      'memory.stat',
-      memoryStat({
-        anon: cgroup.anon(),
-        file: cgroup.cache(),
-        kernel: cgroup.processCount() * kernelBytesOfProcess,
-        scanned: local.max * 32,
-      }),
-    );
-    folder.write('memory.events', eventLines(events()));
+    folder.write('memory.stat', memoryStat({ anon, file, kernel, scanned: local.max * 32 }));
+    folder.write('memory.events', eventLines(all));
     folder.write('memory.events.local', eventLines(local));
   }
   return cgroup;
@@ -207,10 +217,11 @@ function createFolder(path: string): CgroupFolder {
 
 // --- Texts: lines and their order as on a real kernel
 
-const keyedLines = (values: Readonly<Record<string, number>>): string =>
-  Object.entries(values)
-    .map(([key, value]) => `${key} ${Math.round(value)}\n`)
-    .join('');
+function keyedLines(values: Readonly<Record<string, number>>): string {
+  let text = '';
+  for (const key in values) text += `${key} ${Math.round(values[key] ?? 0)}\n`;
+  return text;
+}
 
 const limitLine = (limit: number | undefined): string => `${limit ?? 'max'}\n`;
 

@@ -150,12 +150,13 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
       healthy,
       first,
       second,
-      continueFor: (total, step) =>
-        Array.from({ length: Math.floor(total / step) + 1 }, (_, i) => {
+      continueFor(total, step) {
+        const viewsAfter = isSteady ? extrapolation(first, second) : () => second.views;
+        return Array.from({ length: Math.floor(total / step) + 1 }, (_, i) => {
           const after = i * step;
-          const continued = isSteady ? extrapolate(first, second, after) : second.views;
-          return { after, problems: tracker.update(continued, second.at + after) };
-        }),
+          return { after, problems: tracker.update(viewsAfter(after), second.at + after) };
+        });
+      },
     };
   }
 }
@@ -163,35 +164,55 @@ export async function openStage(signal: AbortSignal): Promise<Stage> {
 /** Totals of a snapshot keep their rate; every other number keeps its value, except times that advance. */
 const totals: ReadonlySet<string> = new Set(['total', 'removed', 'enqueued']);
 
-/** The views `after` seconds later, as if the incident had continued unchanged. */
-function extrapolate(first: Capture, second: Capture, after: number): ProblemViews {
-  const elapsed = second.at - first.at;
-  const continued = (before: unknown, now: unknown, key: string): unknown => {
-    if (typeof now === 'number' && typeof before === 'number') {
-      if (now === before) return now;
-      if (totals.has(key)) return now + ((now - before) / elapsed) * after;
-      if (now > 1e12) return now + after * 1000;
-      return now > 1e9 ? now + after : now;
-    }
-    if (now instanceof Map)
-      return new Map(
-        [...now].map(([name, value]) => [
-          name,
-          continued(before instanceof Map ? before.get(name) : undefined, value, String(name)),
-        ]),
-      );
-    if (Array.isArray(now)) {
-      const isAligned = Array.isArray(before) && before.length === now.length;
-      return now.map((value, i) => continued(isAligned ? before[i] : undefined, value, key));
-    }
-    if (typeof now === 'object' && now !== null)
-      return Object.fromEntries(
-        Object.entries(now).map(([name, value]) => [
-          name,
-          continued((before as Record<string, unknown> | undefined)?.[name], value, name),
-        ]),
-      );
-    return now;
-  };
-  return continued(first.views, second.views, '') as ProblemViews;
+/** The value `after` seconds later; undefined for a value that stays as it is. */
+type Continuation = ((after: number) => unknown) | undefined;
+
+/** The views at any number of seconds later, as if the incident had continued unchanged. */
+function extrapolation(first: Capture, second: Capture): (after: number) => ProblemViews {
+  const continued = continuation(first.views, second.views, '', second.at - first.at);
+  return (after) => (continued === undefined ? second.views : (continued(after) as ProblemViews));
+}
+
+function continuation(before: unknown, now: unknown, key: string, elapsed: number): Continuation {
+  if (typeof now === 'number' && typeof before === 'number') {
+    if (now === before) return undefined;
+    if (totals.has(key)) return (after) => now + ((now - before) / elapsed) * after;
+    if (now > 1e12) return (after) => now + after * 1000;
+    return now > 1e9 ? (after) => now + after : undefined;
+  }
+  if (now instanceof Map) {
+    const known = before instanceof Map ? before : new Map<unknown, unknown>();
+    const parts = partsOf([...now], (name) => known.get(name), String, elapsed);
+    return parts && ((after) => new Map(parts(after)));
+  }
+  if (Array.isArray(now)) {
+    const aligned: readonly unknown[] = Array.isArray(before) && before.length === now.length ? before : [];
+    const parts = partsOf(
+      [...now.entries()],
+      (index) => aligned[index],
+      () => key,
+      elapsed,
+    );
+    return parts && ((after) => parts(after).map(([, value]) => value));
+  }
+  if (typeof now === 'object' && now !== null) {
+    const known = before as Record<string, unknown> | undefined;
+    const parts = partsOf(Object.entries(now), (name) => known?.[name], String, elapsed);
+    return parts && ((after) => Object.fromEntries(parts(after)));
+  }
+  return undefined;
+}
+
+/** Undefined when every part stays as it is. */
+function partsOf<K>(
+  entries: readonly (readonly [K, unknown])[],
+  before: (name: K) => unknown,
+  keyOf: (name: K) => string,
+  elapsed: number,
+): ((after: number) => readonly (readonly [K, unknown])[]) | undefined {
+  const parts = entries.map(
+    ([name, value]) => [name, value, continuation(before(name), value, keyOf(name), elapsed)] as const,
+  );
+  if (parts.every(([, , continued]) => continued === undefined)) return undefined;
+  return (after) => parts.map(([name, value, continued]) => [name, continued?.(after) ?? value]);
 }
