@@ -36,29 +36,26 @@ const boolean = z.preprocess(
 const path = z.string().min(1, 'is empty: set the path of a file, relative to this one');
 const pem = z.string().min(1, 'is empty: put the PEM text here, or remove the key');
 
+const listOf = <T extends z.ZodType>(item: T) =>
+  z.array(item).min(1, 'is empty: list at least one, or remove it');
+
 const header = z.preprocess((value) => (typeof value === 'number' ? String(value) : value), z.string());
 
-const headers = z.record(z.string(), header).superRefine((given, context) => {
+/** A map with an own check of each entry, which returns what is wrong with it, and how to fix it. */
+const entries = (value: z.ZodType<string>, problemsOf: (name: string, value: string) => Iterable<string>) =>
+  z.record(z.string(), value).superRefine((given, context) => {
+    for (const [name, each] of Object.entries(given))
+      for (const message of problemsOf(name, each))
+        context.addIssue({ code: 'custom', path: [name], message });
+  });
+
+const headers = entries(header, (name, value) => {
   const known: Readonly<Record<string, readonly string[] | undefined>> = configurableHeaders;
-  for (const [name, value] of Object.entries(given)) {
-    const allowed = known[name];
-    if (!Object.hasOwn(known, name)) {
-      const names = Object.keys(known).join(', ');
-      context.addIssue({ code: 'custom', path: [name], message: `cannot be set; only these can: ${names}` });
-    } else if (value !== '' && allowed !== undefined && !allowed.includes(value)) {
-      context.addIssue({
-        code: 'custom',
-        path: [name],
-        message: `must be ${allowed.join(' or ')}, or empty`,
-      });
-    } else if (!fitsInHeader(name, value)) {
-      context.addIssue({
-        code: 'custom',
-        path: [name],
-        message: 'contains characters that are not allowed in a header',
-      });
-    }
-  }
+  if (!Object.hasOwn(known, name)) return [`cannot be set; only these can: ${Object.keys(known).join(', ')}`];
+  const allowed = known[name];
+  if (value !== '' && allowed !== undefined && !allowed.includes(value))
+    return [`must be ${allowed.join(' or ')}, or empty`];
+  return fitsInHeader(name, value) ? [] : ['contains characters that are not allowed in a header'];
 });
 
 function fitsInHeader(name: string, value: string): boolean {
@@ -72,17 +69,10 @@ function fitsInHeader(name: string, value: string): boolean {
 
 const bcryptHash = /^\$2[abxy]?\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
-const users = z.record(z.string(), z.string()).superRefine((given, context) => {
-  for (const [name, hash] of Object.entries(given)) {
-    if (name.includes(':')) {
-      const message = 'contains a colon, which basic authentication does not allow in a user name';
-      context.addIssue({ code: 'custom', path: [name], message });
-    }
-    if (!bcryptHash.test(hash)) {
-      const message = "is not a bcrypt hash: create one with htpasswd -nBC 10 '' | tr -d ':\\n'";
-      context.addIssue({ code: 'custom', path: [name], message });
-    }
-  }
+const users = entries(z.string(), function* (name, hash) {
+  if (name.includes(':')) yield 'contains a colon, which basic authentication does not allow in a user name';
+  if (!bcryptHash.test(hash))
+    yield "is not a bcrypt hash: create one with htpasswd -nBC 10 '' | tr -d ':\\n'";
 });
 
 const duration = z.union([z.string(), z.number()]).transform((value, context) => {
@@ -103,12 +93,12 @@ export const webConfigSchema = z.strictObject({
       client_ca_file: path.optional(),
       // RequireClientCert is the toolkit's older name of RequireAnyClientCert.
       client_auth_type: z.enum([...clientAuthTypes, 'RequireClientCert', '']).optional(),
-      client_allowed_sans: z.array(z.string().min(1)).optional(),
+      client_allowed_sans: listOf(z.string().min(1)).optional(),
       min_version: z.enum(tlsVersionNames).default('TLS12'),
       max_version: z.enum(tlsVersionNames).default('TLS13'),
-      cipher_suites: z.array(z.enum(cipherSuiteNames)).optional(),
+      cipher_suites: listOf(z.enum(cipherSuiteNames)).optional(),
       prefer_server_cipher_suites: boolean.default(true),
-      curve_preferences: z.array(z.enum(curveNames)).optional(),
+      curve_preferences: listOf(z.enum(curveNames)).optional(),
     })
     .optional(),
   http_server_config: z.strictObject({ http2: boolean.optional(), headers: headers.optional() }).optional(),
@@ -179,14 +169,9 @@ export function crossKeyProblems(input: WebConfigInput): WebConfigProblem[] {
     const message = `needs client_auth_type: RequireAndVerifyClientCert; with ${type} a client can put any name into its own certificate`;
     add('client_allowed_sans', message);
   }
-  if (tls.client_allowed_sans?.length === 0)
-    add('client_allowed_sans', 'is empty: list at least one, or remove it');
   if (tlsVersionNames.indexOf(tls.min_version) > tlsVersionNames.indexOf(tls.max_version)) {
     add('min_version', `is ${tls.min_version}, above max_version (${tls.max_version})`);
   }
-  if (tls.cipher_suites?.length === 0) add('cipher_suites', 'is empty: list at least one, or remove it');
-  if (tls.curve_preferences?.length === 0)
-    add('curve_preferences', 'is empty: list at least one, or remove it');
   return problems;
 }
 
