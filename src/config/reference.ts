@@ -1,9 +1,8 @@
 /** docs/configuration.md: a pure function of the settings, so that it cannot differ from the program. */
-
-import { stringify } from 'yaml';
 import { tableCell } from '../lib/format.ts';
 import { sections } from './sections/index.ts';
 import { environmentPrefix, type NamedSetting, namedSettings, printedDefault } from './setting.ts';
+import { entryLines, nestedLines } from './settings-text.ts';
 
 /** The whole page, as Markdown. */
 export function configurationReference(): string {
@@ -68,22 +67,9 @@ const code = (text: string): string => `\`${tableCell(text)}\``;
 
 /** A file with every setting, at its example or default. */
 function exampleFile(named: readonly NamedSetting[]): string {
-  const lines: string[] = ['## A file with every setting', '', '```yaml'];
-  let open: readonly string[] = [];
-  for (const { name, setting } of named.filter(({ setting }) => setting.inFile)) {
-    const keys = name.split('.');
-    for (const [depth, key] of keys.slice(0, -1).entries()) {
-      if (keys.slice(0, depth + 1).join('.') !== open.slice(0, depth + 1).join('.')) {
-        lines.push(`${'  '.repeat(depth)}${key}:`);
-      }
-    }
-    open = keys.slice(0, -1);
-    const indent = '  '.repeat(keys.length - 1);
-    const value = exampleValue(setting);
-    const text = stringify({ [keys.at(-1) ?? '']: value }, { lineWidth: 0 }).trimEnd();
-    lines.push(...text.split('\n').map((line) => indent + line));
-  }
-  return [...lines, '```'].join('\n');
+  const inFile = named.filter(({ setting }) => setting.inFile);
+  const lines = nestedLines(inFile, (each) => entryLines(each, exampleValue(each.setting)));
+  return ['## A file with every setting', '', '```yaml', ...lines, '```'].join('\n');
 }
 
 function exampleValue({ kind, example, default: value }: NamedSetting['setting']): unknown {

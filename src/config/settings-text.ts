@@ -9,24 +9,34 @@ import { type NamedSetting, namedSettings } from './setting.ts';
  * `<secret>`) and settings without a value (shown as comments). Thresholds at their defaults are left out.
  */
 export function settingsText(settings: Settings, origins: ReadonlyMap<string, Origin>): string {
-  const lines: string[] = [];
-  let open: readonly string[] = [];
   const shown = namedSettings(sections).filter(
     ({ name, section }) => listedTitles.includes(section) || origins.get(name)?.source !== 'default',
   );
-  for (const named of shown) {
-    const keys = named.name.split('.');
-    const groups = keys.slice(0, -1);
+  return `${nestedLines(shown, (named) => settingLines(named, settings, origins)).join('\n')}\n`;
+}
+
+/** The setting as a YAML entry of its group. */
+export const entryLines = ({ name }: NamedSetting, value: unknown): readonly string[] =>
+  stringify({ [name.split('.').at(-1) ?? '']: value }, { lineWidth: 0 })
+    .trimEnd()
+    .split('\n');
+
+/** Lines of settings as YAML, below the keys of their groups. */
+export function nestedLines(
+  settings: readonly NamedSetting[],
+  linesOf: (named: NamedSetting) => readonly string[],
+): readonly string[] {
+  let open: readonly string[] = [];
+  return settings.flatMap((named) => {
+    const groups = named.name.split('.').slice(0, -1);
     const shared = groups.findIndex((group, depth) => group !== open[depth]);
     const from = shared === -1 ? groups.length : shared;
-    for (const [depth, group] of groups.entries()) {
-      if (depth >= from) lines.push(`${'  '.repeat(depth)}${group}:`);
-    }
     open = groups;
-    const indent = '  '.repeat(groups.length);
-    lines.push(...settingLines(named, settings, origins).map((line) => indent + line));
-  }
-  return `${lines.join('\n')}\n`;
+    return [
+      ...groups.map((group, depth) => `${'  '.repeat(depth)}${group}:`).slice(from),
+      ...linesOf(named).map((line) => '  '.repeat(groups.length) + line),
+    ];
+  });
 }
 
 function settingLines(
@@ -39,10 +49,7 @@ function settingLines(
   const value = named.path.reduce<unknown>((node, step) => (node as Record<string, unknown>)[step], settings);
   const origin = originText(origins.get(named.name) ?? { source: 'default' });
   if (value === undefined) return [`# ${key}: not set (${defaultText ?? 'no default'})`];
-  const printed = kind.print(value as NonNullable<unknown>);
-  const [first = '', ...rest] = stringify({ [key]: printed }, { lineWidth: 0 })
-    .trimEnd()
-    .split('\n');
+  const [first = '', ...rest] = entryLines(named, kind.print(value as NonNullable<unknown>));
   const lines = [`${first}  # ${origin}`, ...rest];
   return inFile && !kind.secret ? lines : lines.map((line) => `# ${line}`);
 }
