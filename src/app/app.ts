@@ -2,7 +2,7 @@
 import { type BucketLookup, createBucketLookup } from '../buckets/lookup.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
 import { type Block, type Family, single } from '../metrics/samples.ts';
-import type { ChecksCollector } from '../rules/checks/collector.ts';
+import { type ChecksCollector, checksCollectorName } from '../rules/checks/collector.ts';
 import { checksView } from '../rules/checks/view.ts';
 import { judgmentOf } from '../rules/judgment.ts';
 import { createProblemTracker, type TrackedProblem } from '../rules/problems/tracker.ts';
@@ -10,6 +10,7 @@ import { createEventLog } from '../scheduler/event-log.ts';
 import type { Scrape } from '../scheduler/runner.ts';
 import type { ExtraFamilies } from '../scheduler/self-metrics.ts';
 import { exporterTime, reloadSuccess, reloadTime } from '../scheduler/self-metrics.ts';
+import { maintenanceCollectorNames } from '../sources/maintenance/source.ts';
 import { type Collection, createCollection } from './collectors.ts';
 import { type Configuration, excludedBySettings, type HostContext, type Sources } from './sources.ts';
 import { collectorView, memoryView, podsView, problemView } from './status.ts';
@@ -44,6 +45,9 @@ export interface App {
   /** Ends collectors and connections. */
   stop(): Promise<void>;
 }
+
+/** They have data whether or not there is anything to monitor. */
+const ownCollectors: readonly string[] = [...maintenanceCollectorNames, checksCollectorName];
 
 const problemIntervalMs = 2000;
 /** Collectors that run at scrapes are read after this long without one. Prometheus' default interval is a minute. */
@@ -108,13 +112,16 @@ export function createApp(options: AppOptions): App {
       const { praefect, settings } = configuration;
       const excluded = [...excludedBySettings(settings), ...(gitaly?.excluded ?? [])];
       const { maxTimeRatio } = settings.praefect.database;
+      const collectors = collection.runner.status();
+      const ofSources = collectors.filter(({ name }) => !ownCollectors.includes(name));
       return {
         program: { name: 'gitaly-exporter', version },
         target: targetText(praefect, collection.sources),
         startedAt,
         isUnconfigured: !isConfigured(),
         problems: problems().map(problemView),
-        collectors: collection.runner.status().map((status) => collectorView(status, maxTimeRatio)),
+        isIdle: ofSources.length > 0 && ofSources.every(({ state }) => state === 'empty'),
+        collectors: collectors.map((status) => collectorView(status, maxTimeRatio)),
         pods: kubernetes && podsView(kubernetes, excluded),
         memory: cgroup && memoryView(cgroup),
         maintenanceWindows: maintenance?.open ?? [],

@@ -16,6 +16,8 @@ export interface StatusView {
   readonly startedAt: number;
   /** No source is configured, so nothing is monitored. */
   readonly isUnconfigured?: boolean | undefined;
+  /** Every source was read, and none has anything to monitor: no Gitaly and no Praefect. */
+  readonly isIdle?: boolean | undefined;
   /** What an operator has to act on, failures of collectors included. */
   readonly problems: readonly ProblemView[];
   readonly collectors: readonly CollectorView[];

@@ -33,15 +33,26 @@ export function assessStatus(status: StatusView, now: number): StatusAssessment 
     .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
   const open = problems.filter(({ severity }) => severity !== 'info');
   const [worst] = open;
-  const isUnconfigured = status.isUnconfigured === true;
-  const verdict = isUnconfigured && worst === undefined ? 'unknown' : verdictOf(worst, collectors);
+  const nothing = nothingMonitored(status);
+  const isNothing = nothing !== undefined && worst === undefined;
+  const verdict = isNothing ? 'unknown' : verdictOf(worst, collectors);
   return {
     verdict,
-    headline:
-      isUnconfigured && worst === undefined ? 'Nothing is monitored' : headlineOf(verdict, open.length),
-    summary: isUnconfigured ? nothingConfigured : summaryOf(collectors, now),
+    headline: isNothing ? nothing.headline : headlineOf(verdict, open.length),
+    summary: nothing?.summary ?? summaryOf(collectors, now),
     problems,
     collectors,
+  };
+}
+
+/** Why there is nothing that a problem could be of: that there is none then shows nothing. */
+function nothingMonitored({ isIdle, isUnconfigured }: StatusView) {
+  if (isUnconfigured === true) return { headline: 'Nothing is monitored', summary: nothingConfigured };
+  if (isIdle !== true) return undefined;
+  return {
+    headline: 'Nothing to monitor was found',
+    summary:
+      'Every source was read, and no Gitaly or Praefect was found in any: the collectors below have the reasons.',
   };
 }
 

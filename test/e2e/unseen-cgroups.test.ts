@@ -72,12 +72,20 @@ describe("a directory of the Linux package's Gitaly that only its user may enter
     const { text } = await running.get('/api/v1/status');
     expect(text).toContain('this user may not read /gitlab.slice/gitaly: grant');
     const page = await running.get('/');
-    expect(page.text).not.toContain('Nothing is wrong');
+    expect(page.text).not.toContain('No problems detected');
   });
 
   test('is reported as a failure with its path by doctor', async () => {
     expect(await doctor()).toContain('/gitlab.slice/gitaly: grant read and search permission');
   });
+});
+
+test('a host on which no Gitaly is found has an unknown status, and not no problems', async () => {
+  const running = await start();
+  expect(success(await scrape(running), 'cgroup')).toBe(1);
+  const { text } = await running.get('/api/v1/status');
+  expect(JSON.parse(text)).toMatchObject({ verdict: 'unknown', headline: 'Nothing to monitor was found' });
+  expect((await running.get('/')).text).not.toContain('No problems detected');
 });
 
 /** The capability that the optional part of the systemd unit grants. */

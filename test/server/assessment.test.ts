@@ -41,6 +41,13 @@ describe('the verdict', () => {
     });
   });
 
+  test('of an exporter that finds nothing to monitor is unknown: that there are no problems shows nothing', () => {
+    expect(of([one({ state: 'empty' })], { isIdle: true })).toMatchObject({
+      verdict: 'unknown',
+      headline: 'Nothing to monitor was found',
+    });
+  });
+
   test('is unknown when no collector is enabled', () => {
     expect(of([])).toMatchObject({
       verdict: 'unknown',
