@@ -11,13 +11,7 @@ import { BrokenStream, type KubeApi } from '../api/api.ts';
 import { fieldsOf } from '../objects/fields.ts';
 import type { KubeObject } from '../objects/types.ts';
 import { noRestarts, type WatchState } from '../store.ts';
-import {
-  createEventParser,
-  isNewerVersion,
-  isSyntaxError,
-  parseJsonText,
-  resourceVersionOf,
-} from './json.ts';
+import { createEventParser, isSyntaxError, resourceVersionOf } from './json.ts';
 import {
   type ListConsistency,
   type ListResult,
@@ -29,6 +23,7 @@ import {
 } from './list.ts';
 import { createRejectedObjects, type RejectedObject, rejectedObject } from './rejected.ts';
 import { type Resource, resourcePath, type Scope, scopeText } from './resources.ts';
+import { endIfRestored } from './restored.ts';
 import { linesOf, oversizedLine, withIdleTimeout, withinBytes } from './stream.ts';
 import {
   createRetryPolicy,
@@ -38,7 +33,6 @@ import {
   endByLimit,
   endByMalformed,
   endByResponse,
-  endByRestoredState,
   notServedText,
   type WatchEnd,
 } from './watch-end.ts';
@@ -187,20 +181,8 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
     sink.listed(objects, malformed);
   }
 
-  /**
-   * A server whose etcd was restored from a backup or replaced accepts a watch from the last version, and reports nothing
-   * until its own versions have passed that: for days all objects would stay as they were, and read as current.
-   */
-  async function endIfRestored(): Promise<WatchEnd | undefined> {
-    const result = await api.get(resourcePath(resource, scope.namespace), { limit: 1 }, signal);
-    if (!result.ok) return endByFailure(result.failure);
-    if (result.response.status !== 200) return endByResponse(result.response, 'list', resource, scope);
-    const present = resourceVersionOf(parseJsonText(result.response.body));
-    if (present === '') return endByMalformed(watchText, 'a list without a resourceVersion');
-    if (!/^\d+$/.test(version + present) || !isNewerVersion(version, present)) return undefined;
-    sink.restored();
-    return endByRestoredState(watchText);
-  }
+  const endIfStateIsOlder = (): Promise<WatchEnd | undefined> =>
+    endIfRestored({ api, resource, scope, version, what: watchText, signal, onRestored: sink.restored });
 
   async function watch(): Promise<WatchEnd | undefined> {
     const connection = new AbortController();
@@ -252,7 +234,7 @@ export function runWatchLoop<T extends KubeObject>(options: WatchLoopOptions<T>)
         await yielder.yieldIfDue();
       }
       const isExpired = clock.monotonic() - startedAt >= lifetimeMs - 2000;
-      const restored = isExpired && lines === 0 ? await endIfRestored() : undefined;
+      const restored = isExpired && lines === 0 ? await endIfStateIsOlder() : undefined;
       if (restored !== undefined || signal.aborted) return restored;
       // A watch without events or bookmarks has missed nothing.
       if (isExpired) markEvent();

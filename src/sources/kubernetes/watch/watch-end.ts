@@ -197,17 +197,6 @@ export const endByLimit = (what: string, why: string): WatchEnd => ({
   retryAfterSeconds: overLimitRetrySeconds,
 });
 
-/** @param what `a watch of pods in namespace gitlab` */
-export const endByRestoredState = (what: string): WatchEnd => ({
-  reason: 'gone',
-  failure: {
-    reason: 'http_status',
-    message: `the API server's state is older than the last resourceVersion of ${what}, as after a restore of etcd: everything is listed again`,
-  },
-  needsList: true,
-  isCacheBehind: true,
-});
-
 /** @param what was expected: `a list of pods in namespace gitlab` */
 export const endByMalformed = (what: string, why: string): WatchEnd => ({
   reason: 'malformed',
