@@ -7,8 +7,9 @@ import { cgroupFindings } from '../../src/doctor/cgroups.ts';
 import { momentSizing } from '../../src/doctor/sizing/moment.ts';
 import { sizingLines } from '../../src/doctor/sizing/report.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import type { PodDirectory } from '../../src/sources/cgroup/tree.ts';
+import type { GitalyTree, PodDirectory } from '../../src/sources/cgroup/tree.ts';
 import type { KnownPod } from '../../src/sources/server-info.ts';
+import { createWrittenTree } from '../sources/cgroup/written-tree.ts';
 import { burstableUid, capturedTree, guaranteedUid } from '../support/cgroup-fixtures.ts';
 
 const cleanups: (() => void)[] = [];
@@ -105,4 +106,28 @@ test('right-sizing states that current usage is not the peak, and the calculatio
   expect(lines.find((line) => line.includes('git_memory_bytes'))).toMatch(/\(not set\): peak of .* x 1\.25/);
   expect(lines.join()).not.toMatch(/NaN|undefined|cpu_cores/);
   expect(sizingLines(momentSizing({ root, trees: [], servers: [], pods: [] }))).toEqual([]);
+});
+
+test('right-sizing takes no memory of Git for that of Gitaly, wherever Git runs', () => {
+  const tree = createWrittenTree();
+  cleanups.push(tree.remove);
+  const memory = (mebibytes: number) => ({
+    'memory.current': `${mebibytes * 2 ** 20}\n`,
+    'memory.stat': `anon ${mebibytes * 2 ** 20}\nfile 0\ninactive_file 0\n`,
+  });
+  tree.make('pod/scope', memory(5000));
+  tree.make('pod/scope/gitaly/gitaly-1', memory(3000));
+  tree.make('pod/scope/gitaly/gitaly-1/repos-0', memory(3000));
+  const nested: GitalyTree = {
+    ...{ key: 'u', identity: { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'n1' }, uid: 'u' },
+    ...{ qosClass: 'Guaranteed', driver: 'systemd', layout: 'nested', pod: 'pod', deadGit: [] },
+    containers: [{ path: 'pod/scope', id: 'a', name: 'gitaly', gitaly: true }],
+    git: { path: 'pod/scope/gitaly/gitaly-1', pid: '1', buckets: [0] },
+  };
+  const sizesOf = (found: GitalyTree) =>
+    momentSizing({ root: tree.root, trees: [found], servers: [], pods: [] }).groups.flatMap(
+      ({ sizes }) => sizes,
+    );
+  expect(sizesOf(nested).find(({ id }) => id === 'buffer_bytes')?.calculation).toContain('peak of Gitaly 2 GiB x 1.25');
+  expect(sizesOf({ ...nested, layout: 'none', git: undefined })).toEqual([]);
 });

@@ -7,6 +7,7 @@ import type { oomLevels } from '../../sources/cgroup/oom/record.ts';
 import { hasBuiltInLimit } from '../../sources/gitaly/limits.ts';
 import { identityText } from '../../sources/identity.ts';
 import type { DailySeries, History, ServerHistory } from './history.ts';
+import { gitInContainer } from './moment.ts';
 import { type CurrentQuery, stepSeconds } from './queries.ts';
 import type { SizingGroup } from './report.ts';
 import { daySeconds, groupOf, rounded, type ServerGroup } from './server-group.ts';
@@ -79,7 +80,11 @@ function usageOf(group: ServerGroup, isPods: boolean): MeasuredUsage {
   const onHost = notApplicable('of pods only');
   return {
     windowSeconds: group.seconds('cgroupSteps'),
-    gitalyMemoryPeakBytes: isPods ? gitaly.value : onHost,
+    gitalyMemoryPeakBytes: !isPods
+      ? onHost
+      : group.details('layout').has('none')
+        ? gitInContainer
+        : gitaly.value,
     gitAnonPeakBytes: git.value,
     bucketAnonPeakBytes: lower(bucket.value, git.value),
     gitPageCacheBytes: group.peak('gitFilePeak').value,

@@ -62,7 +62,9 @@ function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUsage {
     gitalyMemoryPeakBytes:
       container === undefined
         ? unknown("which container is Gitaly's is unknown")
-        : workingSet(files, container.path),
+        : git === undefined
+          ? gitInContainer
+          : ownWorkingSet(files, tree, container.path, git.path),
     gitAnonPeakBytes: git === undefined ? noGit : stat(files, git.path, 'anon'),
     bucketAnonPeakBytes:
       git === undefined
@@ -75,6 +77,11 @@ function measured(tree: GitalyTree, files: CgroupFiles): MeasuredUsage {
 }
 
 const noGit = unknown("Git runs in the container's own cgroup");
+
+/** The memory of the container is then that of Git, too: a GOMEMLIMIT made of it would be no limit. */
+export const gitInContainer = unknown(
+  "Git runs in the container's own cgroup, whose memory is that of both: enable Git's cgroups first",
+);
 
 /** The kernel flushes its counters for each memory.stat that is read: only the fullest buckets are. */
 const maxBuckets = 20;
@@ -91,6 +98,19 @@ function busiest(parent: string, buckets: readonly number[], files: CgroupFiles)
 function highest(amounts: readonly Known<number>[]): Known<number> {
   const values = amounts.flatMap((amount) => ('value' in amount ? [amount.value] : []));
   return values.length === 0 ? unknown('no bucket could be read') : known(Math.max(...values));
+}
+
+/** Of the container without the Git processes in it. */
+function ownWorkingSet(
+  files: CgroupFiles,
+  { layout }: GitalyTree,
+  container: string,
+  git: string,
+): Known<number> {
+  const all = workingSet(files, container);
+  if (layout !== 'nested' || 'unknown' in all) return all;
+  const ofGit = workingSet(files, git);
+  return 'unknown' in ofGit ? ofGit : known(Math.max(0, all.value - ofGit.value));
 }
 
 function workingSet(files: CgroupFiles, path: string): Known<number> {
