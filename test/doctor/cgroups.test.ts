@@ -128,6 +128,8 @@ test('right-sizing takes no memory of Git for that of Gitaly, wherever Git runs'
     momentSizing({ root: tree.root, trees: [found], servers: [], pods: [] }).groups.flatMap(
       ({ sizes }) => sizes,
     );
-  expect(sizesOf(nested).find(({ id }) => id === 'buffer_bytes')?.calculation).toContain('peak of Gitaly 2 GiB x 1.25');
+  expect(sizesOf(nested).find(({ id }) => id === 'buffer_bytes')?.calculation).toContain(
+    'peak of Gitaly 2 GiB x 1.25',
+  );
   expect(sizesOf({ ...nested, layout: 'none', git: undefined })).toEqual([]);
 });
