@@ -91,34 +91,27 @@ const setLabels = ['cluster', 'namespace', 'statefulset'] as const;
 
 function rolloutStuck(thresholds: AlertThresholds): Alert {
   const { gitalyDown, rolloutStuck: stuckFor } = thresholds;
-  const desired = lowest(thresholds, setLabels, select(statefulSetReplicas));
-  const updated = highest(thresholds, setLabels, select(statefulSetUpdatedReplicas));
+  const on = { on: setLabels };
+  // Not by the number of updated pods: one that is missing or terminating is not updated either, without any rollout.
+  const rollingOut = equals(highest(thresholds, setLabels, select(statefulSetRollingOut)), 1);
   const notReady = subtract(
     eachLowest(thresholds, select(statefulSetReplicas)),
     eachHighest(thresholds, select(statefulSetReadyReplicas)),
     { on: [...setLabels, 'job', 'instance'] },
-  );
-  const on = { on: setLabels };
-  // A pod that is missing or terminating is not updated either, without any rollout.
-  const rollingOut = equals(eachHighest(thresholds, select(statefulSetRollingOut)), 1);
-  const incomplete = and(
-    and(above(subtract(desired, updated, on), 0), above(notReady, 0), on),
-    rollingOut,
-    on,
   );
   // A set of many pods takes hours, one pod after the other.
   const progress = above(changes(select(statefulSetUpdatedReplicas), promDuration(stuckFor.value)), 0);
   return alert({
     name: 'GitalyRolloutStuck',
     severity: 'warning',
-    expression: unless(incomplete, progress, on),
+    expression: unless(and(rollingOut, above(notReady, 0), on), progress, on),
     forSeconds: sustained(thresholds, gitalyDown.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: serversDashboard, title: 'Pod readiness' },
-    firesWhen: `a StatefulSet of Gitaly has pods with an old template and pods that are not Ready, and within ${durationInWords(stuckFor.value)} no further pod got the new template`,
+    firesWhen: `the rollout of a StatefulSet of Gitaly is incomplete, a pod is not Ready, and within ${durationInWords(stuckFor.value)} no further pod got the new template`,
     summary: ({ label }) => `The rollout of StatefulSet ${label('statefulset')} is stuck`,
-    description: ({ count, label }) =>
-      `${count('pod has', 'pods have')} the old template, and one is not Ready, so the rollout does not continue. Check that pod; kubectl -n ${label('namespace')} rollout undo statefulset ${label('statefulset')} returns to the previous template.`,
+    description: ({ label }) =>
+      `A pod is not Ready, so the rollout does not continue. Check that pod; kubectl -n ${label('namespace')} rollout undo statefulset ${label('statefulset')} returns to the previous template.`,
   });
 }
 

@@ -11,15 +11,19 @@ import { podLastRestart, podReady, podRestarts, watchCurrent } from '../../sourc
 import { maintenance, maintenanceActive } from '../../sources/maintenance/source.ts';
 import { serverInfo } from '../../sources/server-info.ts';
 import { storageInfo } from '../../sources/storages/source.ts';
+import { secondsSinceTimestamp } from '../ages.ts';
 import { promDuration } from '../durations.ts';
 import { targetUp } from '../external-metrics.ts';
 import {
   above,
   and,
+  atLeast,
+  below,
   divide,
   equals,
   groupBy,
   increase,
+  labelled,
   lastOverTime,
   type Matchers,
   maxBy,
@@ -27,10 +31,13 @@ import {
   multiply,
   not,
   notLike,
+  oneOf,
   or,
   presentOverTime,
   rate,
   select,
+  subtract,
+  sumBy,
   unless,
   type Vector,
 } from '../promql/index.ts';
@@ -222,39 +229,49 @@ const gitalyContainer = { container: 'gitaly', reason: 'OOMKilled' } as const;
 /** Pods whose cgroups an agent finds: an exporter without cgroups reports pods, too, with an empty driver. */
 export const podsWithAgent = select(serverInfo, { pod: not(''), cgroup_driver: not('') });
 
-/**
- * Pods whose kills an agent reports with their level: Kubernetes' report of a restart would count them twice. An agent that
- * cannot follow the kills of a pod (memory_localevents, no memory.events.local) has no such series of it.
- */
-const reportedByAgent = (seconds: number) =>
-  presentOverTime(select(oomEvents, { pod: not('') }), promDuration(seconds));
+/** The levels at which Gitaly itself may be killed. */
+const levelsOfGitaly = { level: oneOf('container', 'pod', 'node') } as const;
+/** How much later Kubernetes may date a kill than the agent, and report it before the agent is scraped. */
+const sameKillSeconds = 60;
+const agentDelaySeconds = 120;
 
+/**
+ * Kubernetes' report of a restart counts where no agent reports the kill with its level: it would count twice. An agent
+ * misses kills while it is down itself, as when its node is out of memory. One expression: Prometheus rejects a sample of
+ * one rule for a series that another rule has ended.
+ */
 export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);
+  const on = { on: podLabels };
   const restarts = maxBy([...podLabels, 'node'], increase(select(podRestarts, gitalyContainer), range));
-  return [
-    { expression: maxBy(levelLabels, increase(select(oomEvents), range)) },
-    {
-      expression: unless(restarts, reportedByAgent(oomWindow.value), { on: podLabels }),
-      labels: { level: 'container' },
-    },
-  ];
+  const events = maxBy(levelLabels, increase(select(oomEvents), range));
+  const ofGitaly = maxBy(levelLabels, increase(select(oomEvents, levelsOfGitaly), range));
+  const difference = subtract(sumBy(podLabels, ofGitaly), sumBy(podLabels, restarts), on);
+  return or(
+    unless(events, below(difference, -0.5), on),
+    labelled(unless(restarts, atLeast(difference, -0.5), on), 'level', 'container'),
+  );
 });
 
 /** The latest OOM kill within oomWindow. A timestamp needs no second sample, unlike a counter. */
 export const lastOomTime = recording('gitaly:last_oom:timestamp_seconds', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);
-  const restarted = maxBy(
-    [...podLabels, 'node'],
-    maxOverTime(select(podLastRestart, gitalyContainer), range),
+  const on = { on: podLabels };
+  const ended = maxOverTime(select(podLastRestart, gitalyContainer), range);
+  const byKubernetes = maxBy(podLabels, ended);
+  const byAgent = maxBy(podLabels, maxOverTime(select(lastOom, levelsOfGitaly), range));
+  const missed = unless(
+    above(below(secondsSinceTimestamp(byKubernetes), oomWindow.value), agentDelaySeconds),
+    atLeast(subtract(byAgent, byKubernetes, on), -sameKillSeconds),
+    on,
   );
-  return [
-    { expression: maxBy(levelLabels, maxOverTime(select(lastOom), range)) },
-    {
-      expression: unless(restarted, reportedByAgent(oomWindow.value), { on: podLabels }),
-      labels: { level: 'container' },
-    },
-  ];
+  // One that cannot follow the kills of a pod (memory_localevents, no memory.events.local) has no such series of it.
+  const followed = presentOverTime(select(oomEvents, { pod: not('') }), range);
+  const withoutAgent = unless(byKubernetes, followed, on);
+  return or(
+    unless(maxBy(levelLabels, maxOverTime(select(lastOom), range)), missed, on),
+    labelled(and(maxBy([...podLabels, 'node'], ended), or(missed, withoutAgent), on), 'level', 'container'),
+  );
 });
 
 export const oomKillIncrease = recording('gitaly:oom_kills:increase', levelLabels, (thresholds) =>
