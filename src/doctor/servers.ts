@@ -5,11 +5,11 @@ import { firstProblemText } from '../config/problem.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ReadText } from '../lib/files.ts';
 import { fixText } from '../rules/finding.ts';
-import type { FailureReason } from '../scheduler/outcome.ts';
+import type { Failure, FailureReason } from '../scheduler/outcome.ts';
+import { listTargets, readTarget } from '../sources/gitaly/collector.ts';
 import type { Resolve } from '../sources/gitaly/resolve.ts';
-import { type ReadLimits, readPage } from '../sources/gitaly/scrape.ts';
+import type { ReadLimits } from '../sources/gitaly/scrape.ts';
 import type { ConfigSource, ScrapeTarget, TargetSource } from '../sources/gitaly/target.ts';
-import { gitalyPrefix, praefectPrefix } from '../sources/gitaly/versions.ts';
 import { identityText } from '../sources/identity.ts';
 import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
 
@@ -35,61 +35,35 @@ interface ServersReport {
 }
 
 export async function serverFindings(options: ServersOptions, signal: AbortSignal): Promise<ServersReport> {
-  const listed = await Promise.all(options.sources.map((source) => source.list(signal)));
-  const unlisted = listed
-    .flatMap(({ failures }) => failures)
-    .map(({ message }) => notPassed(serversCheck, 'fail', message, []));
-  const targets = listed.flatMap((each) => each.targets);
+  const failures: Failure[] = [];
+  const { targets, excluded } = await listTargets(options.sources, failures, signal);
+  const unlisted = failures.map(({ message }) => notPassed(serversCheck, 'fail', message, []));
   const findings: DoctorFinding[] = [];
   const waiting = targets.entries();
   const reader = async (): Promise<void> => {
     for (const [index, target] of waiting) findings[index] = await serverFinding(target, options, signal);
   };
   await Promise.all(Array.from({ length: maxConcurrency }, reader));
-  return {
-    findings: [...unlisted, ...findings],
-    excluded: listed.flatMap(({ excluded = [] }) => excluded),
-  };
+  return { findings: [...unlisted, ...findings], excluded };
 }
 
+/** By the collector's own read: a page that it does not use is not reachable. */
 async function serverFinding(
   target: ScrapeTarget,
   options: ServersOptions,
   signal: AbortSignal,
 ): Promise<DoctorFinding> {
   const { component, identity, url, address } = target;
-  const name = component === 'gitaly' ? 'Gitaly' : 'Praefect';
-  const subject = `${name} ${identityText(identity)}`;
+  const subject = `${component === 'gitaly' ? 'Gitaly' : 'Praefect'} ${identityText(identity)}`;
   const place = `${url.origin}${url.pathname}${address === undefined ? '' : ` at ${address}`}`;
-  const read = await readPage(target, {
-    ...options.limits,
-    wanted: new Set(),
-    prefixes: [gitalyPrefix, praefectPrefix],
-    clock: options.clock,
-    resolve: options.resolve,
-    readText: options.readText,
-    signal,
-  });
-  if (!read.ok)
-    return notPassed(
-      serversCheck,
-      'fail',
-      `${place} ${read.failure.message}`,
-      [
-        fixText(fixes[read.failure.reason] ?? fixes.refused),
-        ...(identity.pod === '' ? [] : [outsideCluster]),
-      ],
-      subject,
-    );
-  const isPraefect = read.page.prefixes.has(praefectPrefix);
-  const isGitaly = read.page.prefixes.has(gitalyPrefix) && !isPraefect;
-  if (component === 'gitaly' ? isGitaly : isPraefect)
-    return passed(serversCheck, `${place} in ${Math.round(read.seconds * 1000)} ms`, subject);
+  const { failure, seconds } = await readTarget(target, options, signal);
+  if (failure === undefined)
+    return passed(serversCheck, `${place} in ${Math.round(seconds * 1000)} ms`, subject);
   return notPassed(
     serversCheck,
     'fail',
-    `${place} serves metrics ${isPraefect ? 'of Praefect' : isGitaly ? 'of Gitaly' : 'of neither Gitaly nor Praefect'}`,
-    [fixText(`Set the address of ${name}'s own metrics (prometheus_listen_addr in its configuration).`)],
+    `${place} ${failure.message}`,
+    [fixText(fixes[failure.reason] ?? fixes.refused), ...(identity.pod === '' ? [] : [outsideCluster])],
     subject,
   );
 }
@@ -108,7 +82,7 @@ const fixes: Partial<Record<FailureReason, string>> & { readonly refused: string
   permission: 'Put the credentials that the server requires into the file of gitaly.scrape.credentials-file.',
   http_status: 'Set the path of its metrics; the default is /metrics.',
   parse: 'Set the address of its own metrics: this address serves something else.',
-  too_large: 'Raise gitaly.scrape.max-bytes.',
+  too_large: 'Raise gitaly.scrape.max-bytes or gitaly.scrape.max-series.',
 };
 
 /** One finding for each configuration of Gitaly, and one for each that could not be read. */

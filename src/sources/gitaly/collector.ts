@@ -82,7 +82,8 @@ export function createGitalyCollector(options: GitalyCollectorOptions): Collecto
 /** `use`: of a Gitaly whose read succeeded. */
 type ServerRead = TargetRead & { readonly use: ServerUse | undefined };
 
-async function listTargets(
+/** The targets of all sources, of each name only the first. What is wrong is added to `failures`. */
+export async function listTargets(
   sources: readonly TargetSource[],
   failures: Failure[],
   signal: AbortSignal,
@@ -136,6 +137,27 @@ async function readConfigs(
   return configs;
 }
 
+interface TargetReadOptions
+  extends Pick<GitalyCollectorOptions, 'limits' | 'clock' | 'resolve' | 'readText'> {}
+
+/** One read of a server: it succeeds only where its page is complete, and that of its component. */
+export async function readTarget(
+  target: ScrapeTarget,
+  { clock, limits, resolve, readText }: TargetReadOptions,
+  signal: AbortSignal,
+): Promise<ServerRead> {
+  const page = await readPage(target, {
+    ...limits,
+    wanted: wantedSamples,
+    prefixes: [gitalyPrefix, praefectPrefix],
+    clock,
+    resolve,
+    readText,
+    signal,
+  });
+  return serverRead(target, page);
+}
+
 async function readAll(
   targets: readonly ScrapeTarget[],
   options: GitalyCollectorOptions,
@@ -144,19 +166,7 @@ async function readAll(
   const reads: ServerRead[] = [];
   const remaining = targets.entries();
   const reader = async (): Promise<void> => {
-    for (const [index, target] of remaining) {
-      const { clock, limits, resolve, readText } = options;
-      const page = await readPage(target, {
-        ...limits,
-        wanted: wantedSamples,
-        prefixes: [gitalyPrefix, praefectPrefix],
-        clock,
-        resolve,
-        readText,
-        signal,
-      });
-      reads[index] = serverRead(target, page);
-    }
+    for (const [index, target] of remaining) reads[index] = await readTarget(target, options, signal);
   };
   await Promise.all(Array.from({ length: concurrentReads }, reader));
   return reads;

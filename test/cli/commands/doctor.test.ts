@@ -193,10 +193,10 @@ describe('doctor without Kubernetes', () => {
     expect(out).toContain('kubernetes.enabled is false');
   });
 
-  async function metricsServer(page: string): Promise<string> {
+  async function metricsServer(page: string, text: string | Buffer = pageBytes(page)): Promise<string> {
     const http = createServer((_request, response) => {
       response.setHeader('Content-Type', 'text/plain; version=0.0.4');
-      response.end(pageBytes(page));
+      response.end(text);
     });
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     cleanups.push(() => void http.close());
@@ -241,7 +241,7 @@ describe('doctor without Kubernetes', () => {
         'servers_reachable',
         'fail',
         'Gitaly praefects',
-        expect.stringContaining('serves metrics of Praefect'),
+        expect.stringContaining('is a Praefect, not a Gitaly: list it in praefect.target'),
       ],
       ['servers_reachable', 'fail', 'Gitaly away', expect.stringContaining('nothing listens there')],
       ['servers_reachable', 'pass', expect.stringMatching(/^Praefect /), expect.anything()],
@@ -249,6 +249,24 @@ describe('doctor without Kubernetes', () => {
       ['gitaly_config', 'pass', '', '/etc/gitaly.toml, of good'],
     ]);
     expect(findings.find(({ check }) => check === 'concurrency_limits')).toMatchObject({ status: 'pass' });
+  });
+
+  test('fails for a server whose page the exporter does not use: with too many series', async () => {
+    const lines = Array.from(
+      { length: 101 },
+      (_, at) => `gitaly_concurrency_limiting_in_progress{grpc_service="gitaly.S",grpc_method="M${at}"} 1\n`,
+    );
+    const gitaly = await metricsServer('', lines.join(''));
+    const { out } = await doctor([
+      '--output=json',
+      `--gitaly.target=${gitaly}`,
+      '--gitaly.scrape.max-series=100',
+    ]);
+    const { findings } = JSON.parse(out) as Json;
+    expect(findings.find(({ check }) => check === 'servers_reachable')).toMatchObject({
+      status: 'fail',
+      detail: expect.stringContaining('more than 100 samples of interest'),
+    });
   });
 
   test('reports invalid database settings as a finding, next to the other findings', async () => {
