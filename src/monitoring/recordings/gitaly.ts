@@ -231,6 +231,7 @@ export const podsWithAgent = select(serverInfo, { pod: not(''), cgroup_driver: n
 
 /** The levels at which Gitaly itself may be killed. */
 const levelsOfGitaly = { level: oneOf('container', 'pod', 'node') } as const;
+const levelsOfGit = { level: oneOf('bucket', 'git') } as const;
 /** How much later Kubernetes may date a kill than the agent, and report it before the agent is scraped. */
 const sameKillSeconds = 60;
 const agentDelaySeconds = 120;
@@ -244,13 +245,11 @@ export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLab
   const range = promDuration(oomWindow.value);
   const on = { on: podLabels };
   const restarts = maxBy([...podLabels, 'node'], increase(select(podRestarts, gitalyContainer), range));
-  const events = maxBy(levelLabels, increase(select(oomEvents), range));
+  const ofGit = maxBy(levelLabels, increase(select(oomEvents, levelsOfGit), range));
   const ofGitaly = maxBy(levelLabels, increase(select(oomEvents, levelsOfGitaly), range));
   const difference = subtract(sumBy(podLabels, ofGitaly), sumBy(podLabels, restarts), on);
-  return or(
-    unless(events, below(difference, -0.5), on),
-    labelled(unless(restarts, atLeast(difference, -0.5), on), 'level', 'container'),
-  );
+  const missed = unless(restarts, atLeast(difference, -0.5), on);
+  return or(ofGit, or(unless(ofGitaly, below(difference, -0.5), on), labelled(missed, 'level', 'container')));
 });
 
 /** The latest OOM kill within oomWindow. A timestamp needs no second sample, unlike a counter. */
@@ -268,9 +267,12 @@ export const lastOomTime = recording('gitaly:last_oom:timestamp_seconds', levelL
   // One that cannot follow the kills of a pod (memory_localevents, no memory.events.local) has no such series of it.
   const followed = presentOverTime(select(oomEvents, { pod: not('') }), range);
   const withoutAgent = unless(byKubernetes, followed, on);
+  const latest = (levels: typeof levelsOfGit | typeof levelsOfGitaly) =>
+    maxBy(levelLabels, maxOverTime(select(lastOom, levels), range));
+  const uncounted = and(maxBy([...podLabels, 'node'], ended), or(missed, withoutAgent), on);
   return or(
-    unless(maxBy(levelLabels, maxOverTime(select(lastOom), range)), missed, on),
-    labelled(and(maxBy([...podLabels, 'node'], ended), or(missed, withoutAgent), on), 'level', 'container'),
+    latest(levelsOfGit),
+    or(unless(latest(levelsOfGitaly), missed, on), labelled(uncounted, 'level', 'container')),
   );
 });
 
