@@ -87,7 +87,9 @@ export interface MaintenanceWindowView {
 }
 
 export interface PodsView {
+  /** Empty while they are unknown. */
   readonly pods: readonly PodStatusView[];
+  readonly isUnknown?: true | undefined;
   /** What is unknown and why, one line each. */
   readonly notes: readonly string[];
 }
@@ -116,6 +118,8 @@ export interface PodStatusView {
 
 export interface MemoryView {
   readonly servers: readonly ServerMemoryView[];
+  /** There may be others: the cgroups of this host cannot be read, or not all of them. */
+  readonly isUnknown?: true | undefined;
   /** What is unknown and why, one line each. */
   readonly notes: readonly string[];
 }

@@ -66,6 +66,7 @@ export function podsView(view: KubernetesView, excluded: readonly string[]): Pod
   const pods = new Map(view.pods.map((pod) => [nameOf(pod.identity), pod]));
   const names = [...new Set([...pods.keys(), ...ongoing.keys()])].sort();
   return {
+    ...(view.notCurrent.some(({ resource }) => resource === 'pods') && { isUnknown: true }),
     notes: [
       ...view.notCurrent.map(({ failure }) => failure.message),
       ...view.unavailable.map(({ message }) => `${message}.`),
@@ -98,6 +99,7 @@ export function podsView(view: KubernetesView, excluded: readonly string[]): Pod
 }
 
 export const memoryView = (view: CgroupView): MemoryView => ({
+  ...((view.failure !== undefined || view.isPartial) && { isUnknown: true }),
   servers: view.gitalys.map(serverView),
   notes: [
     ...(view.failure === undefined ? [] : [view.failure.message]),

@@ -127,6 +127,7 @@ test('notes explain missing data and name Gitalys that were removed', () => {
     disappeared: [{ identity: { namespace: '', pod: '', node: 'gitaly-1' }, uid: '', at: 1 }],
   };
   expect(memoryView(failed)).toEqual({
+    isUnknown: true,
     servers: [],
     notes: ['cgroup.root: may not read', 'The cgroups of gitaly-1 were removed.'],
   });
@@ -185,4 +186,13 @@ test('pods are Ready, not Ready with the reason, or rotating, also while the pod
       },
     ],
   });
+});
+
+test('pods that cannot be watched are unknown, not none', () => {
+  const failure = { reason: 'refused', message: 'the API server refused the connection' } as const;
+  const view = {
+    ...{ unavailable: [], pods: [], ongoing: [], lastRotations: [] },
+    notCurrent: [{ resource: 'pods', failure }],
+  } as unknown as KubernetesView;
+  expect(podsView(view, [])).toEqual({ isUnknown: true, notes: [failure.message], pods: [] });
 });

@@ -73,6 +73,7 @@ describe("a directory of the Linux package's Gitaly that only its user may enter
     expect(text).toContain('this user may not read /gitlab.slice/gitaly: grant');
     const page = await running.get('/');
     expect(page.text).not.toContain('No problems detected');
+    expect(page.text).not.toContain('No Gitaly found on this host');
   });
 
   test('is reported as a failure with its path by doctor', async () => {

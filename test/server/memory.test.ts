@@ -68,6 +68,9 @@ describe('memory on the page', () => {
     expect(shown).toContain('unknown');
     expect(shown).not.toContain('No OOM kill');
     expect(words(section({ servers: [], notes: [] }))).toContain('No Gitaly found on this host.');
+    expect(words(section({ isUnknown: true, servers: [], notes: [] }))).toContain(
+      'Whether a Gitaly runs on this host is unknown.',
+    );
   });
 
   test('escapes names from outside', () => {

@@ -70,10 +70,10 @@ const podStates: Readonly<Record<PodStatusView['state'], Html>> = {
 };
 
 export const podsSection = (
-  { pods, notes }: PodsView,
+  { isUnknown, pods, notes }: PodsView,
   now: number,
 ): Html => html`<h2 id="pods">Pods and rotations</h2>
-${pods.length === 0 ? html`<p>No Gitaly pod found.</p>` : podsTable(pods, now)}
+${pods.length > 0 ? podsTable(pods, now) : isUnknown ? html`<p>Gitaly's pods are unknown.</p>` : html`<p>No Gitaly pod found.</p>`}
 ${notes.map((note) => html`<p class="quiet">${note}</p>`)}`;
 
 const podsTable = (pods: readonly PodStatusView[], now: number): Html =>
@@ -103,10 +103,10 @@ function lastRotation({ lastRotation: last }: PodStatusView, now: number): Html 
 // --- Memory and OOM kills of each Gitaly. ---
 
 export const memorySection = (
-  { servers, notes }: MemoryView,
+  { isUnknown, servers, notes }: MemoryView,
   now: number,
 ): Html => html`<h2 id="memory">Memory and OOM kills</h2>
-${servers.length === 0 ? html`<p>No Gitaly found on this host.</p>` : memoryTable(servers, now)}
+${servers.length > 0 ? memoryTable(servers, now) : isUnknown ? html`<p>Whether a Gitaly runs on this host is unknown.</p>` : html`<p>No Gitaly found on this host.</p>`}
 ${notes.map((note) => html`<p class="quiet">${note}</p>`)}`;
 
 const memoryTable = (servers: readonly ServerMemoryView[], now: number): Html =>

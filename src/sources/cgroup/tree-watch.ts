@@ -55,7 +55,7 @@ const notScanned: TreeState = {
   failures: [],
   missing: [],
   notes: [],
-  isPartial: false,
+  isPartial: true,
 };
 
 const scanIntervalMs = 60_000;
