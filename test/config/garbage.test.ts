@@ -6,6 +6,7 @@ import { resolvePraefect } from '../../src/config/praefect/resolve.ts';
 import { sections } from '../../src/config/sections/index.ts';
 import { namedSettings } from '../../src/config/setting.ts';
 import { settingsText } from '../../src/config/settings-text.ts';
+import { anyText } from '../support/any-text.ts';
 import { memorySystem } from './memory-system.ts';
 
 const all = namedSettings(sections);
@@ -62,7 +63,7 @@ const tree = fc.letrec((tie) => ({
   map: fc.dictionary(fc.oneof(fc.constantFrom(...keys), fc.string()), tie('node'), { maxKeys: 4 }),
 })).map;
 const yaml = fc.oneof(
-  fc.string({ unit: 'binary', maxLength: 200 }),
+  anyText({ maxLength: 200 }),
   fc
     .array(
       fc.constantFrom(

@@ -6,6 +6,7 @@ import { type DoctorReport, exitCodeOf, jsonReport, textReport } from '../../src
 import { allChecks } from '../../src/doctor/run.ts';
 import type { SizingReport } from '../../src/doctor/sizing/report.ts';
 import { fixText } from '../../src/rules/finding.ts';
+import { anyText } from '../support/any-text.ts';
 
 const noSizing: SizingReport = { basis: '', groups: [], problems: [] };
 
@@ -136,7 +137,7 @@ test('colors are optional, and do not change the text', () => {
 
 test('control characters in findings never reach the terminal', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), (hostile) => {
+    fc.property(anyText(), (hostile) => {
       const shown = text(
         [
           notPassed(

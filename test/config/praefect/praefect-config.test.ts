@@ -4,6 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parsePraefectConfig } from '../../../src/config/praefect/praefect-config.ts';
 import { originText, problemText } from '../../../src/config/problem.ts';
+import { anyText } from '../../support/any-text.ts';
 
 const fixture = (name: string): string =>
   readFileSync(new URL(`./fixtures/${name}.toml`, import.meta.url), 'utf8');
@@ -267,7 +268,7 @@ test('no text makes the parser throw', () => {
     '\u0000',
   );
   const texts = fc.oneof(
-    fc.string({ unit: 'binary' }),
+    anyText(),
     fc.array(pieces, { maxLength: 12 }).map((parts) => parts.join('')),
   );
   fc.assert(

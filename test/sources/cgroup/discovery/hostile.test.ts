@@ -11,6 +11,7 @@ import {
   podUidOf,
 } from '../../../../src/sources/cgroup/discovery/names.ts';
 import { createCgroupFiles } from '../../../../src/sources/cgroup/files/files.ts';
+import { anyText } from '../../../support/any-text.ts';
 import {
   asUnprivileged,
   createFolderTree,
@@ -47,7 +48,7 @@ const names = fc.oneof(
       fc.constantFrom('', '.slice', '.scope', '\n', ' '),
     )
     .map((parts) => parts.join('')),
-  fc.string({ unit: 'binary' }),
+  anyText(),
 );
 
 describe('names of cgroups', () => {
