@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { setTestEnvironment } from './test/support/environment.js';
 
 setTestEnvironment();
@@ -12,5 +13,5 @@ export default {
   testTimeout: 30_000,
   testSequencer: './test/support/sequencer.js',
   // Many tests wait for processes and timers: with one worker per core, a quarter of the processor time is idle.
-  maxWorkers: '150%',
+  maxWorkers: Math.ceil(availableParallelism() * 1.5), // jest reads a percentage over 100 as a number of workers
 };
