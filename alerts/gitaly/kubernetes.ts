@@ -14,15 +14,7 @@ import {
   subtract,
   unless,
 } from '../../src/monitoring/promql/index.ts';
-import {
-  eachHighest,
-  eachLowest,
-  gaugeWindow,
-  highest,
-  lowest,
-  recorded,
-  sustained,
-} from '../../src/monitoring/recording.ts';
+import { gaugeWindow, highest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import { cordonedNodes } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
@@ -95,9 +87,9 @@ function rolloutStuck(thresholds: AlertThresholds): Alert {
   // Not by the number of updated pods: one that is missing or terminating is not updated either, without any rollout.
   const rollingOut = equals(highest(thresholds, setLabels, select(statefulSetRollingOut)), 1);
   const notReady = subtract(
-    eachLowest(thresholds, select(statefulSetReplicas)),
-    eachHighest(thresholds, select(statefulSetReadyReplicas)),
-    { on: [...setLabels, 'job', 'instance'] },
+    lowest(thresholds, setLabels, select(statefulSetReplicas)),
+    highest(thresholds, setLabels, select(statefulSetReadyReplicas)),
+    on,
   );
   // A set of many pods takes hours, one pod after the other.
   const progress = above(changes(select(statefulSetUpdatedReplicas), promDuration(stuckFor.value)), 0);

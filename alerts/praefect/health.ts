@@ -217,7 +217,7 @@ function failover(thresholds: AlertThresholds): Alert {
         }),
         promDuration(window),
       );
-      return `${query(sumBy([], moved), 'count', 'An unknown number of')} repositories got another primary because ${label('storage')} was unhealthy. Others keep their primary until their next request. Primaries do not move back by themselves.`;
+      return `${query(sumBy([], maxBy(['to_storage'], moved)), 'count', 'An unknown number of')} repositories got another primary because ${label('storage')} was unhealthy. Others move at their next request; none moves back by itself.`;
     },
   });
 }

@@ -16,7 +16,11 @@ const ofExporters = /^(praefect_db|gitaly_server|gitaly_storage|gitaly_exporter)
 /** Alerts on one exporter: two that fail are two. */
 const ofOneExporter = /^GitalyExporter/;
 
-function withTwoExporters({ alert, at, count, file, scenario }: Firing): string {
+/** @param secondOf the labels of the same series as another target has it, or the same target under other labels */
+function reportedTwice(
+  { alert, at, count, file, scenario }: Firing,
+  secondOf: (series: string) => string,
+): string {
   const { alert_rule_test: _, ...rest } = scenario;
   return writeReduced(scratch, file, {
     ...readScenarios(file),
@@ -24,7 +28,7 @@ function withTwoExporters({ alert, at, count, file, scenario }: Firing): string 
       {
         ...rest,
         input_series: scenario.input_series.flatMap((each) => {
-          const second = each.series.replace(/instance="[^"]*"/, 'instance="another-exporter"');
+          const second = secondOf(each.series);
           const isSeen = !ofExporters.test(each.series) || second === each.series;
           return isSeen || scenario.input_series.some(({ series }) => series === second)
             ? [each]
@@ -42,12 +46,20 @@ function withTwoExporters({ alert, at, count, file, scenario }: Firing): string 
   });
 }
 
-describe('with two exporters that report the same', () => {
-  for (const each of firingScenarios(() => true).filter(({ alert }) => !ofOneExporter.test(alert)))
+const anotherExporter = (series: string): string =>
+  series.replace(/instance="[^"]*"/, 'instance="another-exporter"');
+const sameUnderOtherLabels = (series: string): string =>
+  /instance="/.test(series) ? series.replace(/\}$/, ',endpoint="another"}') : series;
+
+describe.each([
+  ['with two exporters that report the same', anotherExporter, ofOneExporter],
+  ['with an exporter that Prometheus finds by two services', sameUnderOtherLabels, /^$/],
+] as const)('%s', (_, secondOf, excluded) => {
+  for (const each of firingScenarios(() => true).filter(({ alert }) => !excluded.test(alert)))
     testWith('promtool')(
       `${each.alert} fires as often as with one`,
       async () => {
-        const path = withTwoExporters(each);
+        const path = reportedTwice(each, secondOf);
         const { stdout } = await promisify(execFile)('promtool', ['test', 'rules', path]);
         expect(stdout).toContain('SUCCESS');
       },

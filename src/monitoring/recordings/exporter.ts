@@ -51,7 +51,10 @@ export const watchFailureRate = recording(
 /** The exporter's clock minus that of Prometheus, to within the duration of a scrape. */
 export const exporterSkew = recording('gitaly_exporter:clock_skew:seconds', exporterLabels, () => {
   const own = select(exporterTime);
-  return maxBy(exporterLabels, subtract(own, timestampOf(own), { on: exporterLabels }));
+  // A target that Prometheus finds twice, as by two services, has its series twice.
+  return subtract(maxBy(exporterLabels, own), maxBy(exporterLabels, timestampOf(own)), {
+    on: exporterLabels,
+  });
 });
 
 export const exporterRecordings = [
