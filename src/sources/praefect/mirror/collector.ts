@@ -15,9 +15,8 @@ import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { databaseFailureReasons, failedOutcome, isFailure } from '../query.ts';
 import { variantSql } from '../relations.ts';
-import { type SchemaVariant, variantOf } from '../variant.ts';
+import { variantOf } from '../variant.ts';
 import { mirrorMetrics, primaryMoveFamilies, replicaFamilies } from './metrics.ts';
-import { createMirror, type Mirror } from './mirror.ts';
 import { createPrimaryMoveCounter, type FailoverTotal, type MoveTotal } from './primary-moves.ts';
 import {
   applyConfiguration,
@@ -26,24 +25,16 @@ import {
   recomputeDirtyRows,
   storagesInHealth,
 } from './recompute.ts';
-import { type RefreshPoint, type RefreshResult, refreshMirror, type ShardPrimary } from './refresh.ts';
-import { type MirrorSchema, type MirrorStatements, mirrorSchemaOf, mirrorStatements } from './statements.ts';
+import { type RefreshResult, refreshMirror } from './refresh.ts';
+import { type MirrorState, mirrorStateOf } from './state.ts';
 import { summarizeMirror, type VirtualStorageReplicas } from './summary.ts';
-import type { ReplicaRef, StorageColumn } from './table.ts';
 import {
   type StorageVerification,
   summarizeVerification,
   verificationFamilies,
   verificationMetrics,
 } from './verification.ts';
-import {
-  createDeletionTally,
-  type DeletionTally,
-  isUnwritten,
-  type WriteCounters,
-  writeCountersOf,
-  writeCountersSql,
-} from './write-counters.ts';
+import { isUnwritten, type WriteCounters, writeCountersOf, writeCountersSql } from './write-counters.ts';
 
 export interface RepositoriesCollectorOptions {
   readonly database: Database;
@@ -81,31 +72,6 @@ export interface RepositoriesSnapshot {
   readonly failovers: readonly FailoverTotal[];
   /** Undefined before GitLab 14.10, which does not verify replicas. */
   readonly verification: readonly StorageVerification[] | undefined;
-}
-
-/** What is kept between refreshes, until the schema changes. */
-interface MirrorState {
-  readonly fingerprint: string;
-  readonly schema: MirrorSchema;
-  readonly statements: MirrorStatements;
-  readonly mirror: Mirror;
-  point?: RefreshPoint;
-  readonly deletionTally: DeletionTally;
-  /** By `steady`. */
-  refreshedAt: number;
-  /** When a refresh last relied on no counters. By `steady`. */
-  completeAt: number;
-  /** Of the last refresh, in the database's time. */
-  refreshMs: number;
-  /** When a refresh last compared the sums of keys. By `steady`. */
-  verifiedAt: number;
-  /** Read before the last refresh began. */
-  writeCounters: WriteCounters | undefined;
-  deletions: readonly ReplicaRef[];
-  scheduled: ReadonlyMap<StorageColumn, number> | undefined;
-  shardPrimaries: readonly ShardPrimary[];
-  /** The database's clock minus the exporter's, in seconds. */
-  clockSkew: number;
 }
 
 /** A refresh may take this many statement timeouts; a load of a million repositories needs some seconds. */
@@ -148,7 +114,8 @@ export function createRepositoriesCollector(
     const read = await database.transaction(limits, async (transaction) => {
       const variant = variantOf(await transaction.rows(variantSql));
       if (isFailure(variant)) return variant;
-      const current = stateFor(variant);
+      const current = mirrorStateOf(variant, state);
+      state = current;
       const { deletionTally: deletions } = current;
       deletions.setCounters(counters);
       const verifySums = now - current.verifiedAt >= secondsBetweenSums;
@@ -195,30 +162,6 @@ export function createRepositoriesCollector(
   /** Half of the maximum age: what is exported is still within it when the next refresh ends. */
   const mayRelyOnCounters = (current: MirrorState): boolean =>
     seconds() - current.completeAt < options.maxStalenessMs / 2000;
-
-  function stateFor(variant: SchemaVariant): MirrorState {
-    if (state?.fingerprint === variant.fingerprint) return state;
-    const schema = mirrorSchemaOf(variant);
-    // Another key for the same rows (14.4 to 14.5) needs another mirror; otherwise what is known of lags is kept.
-    const mirror = state?.schema.keyedBy === schema.keyedBy ? state.mirror : createMirror();
-    state = {
-      fingerprint: variant.fingerprint,
-      schema,
-      statements: mirrorStatements(schema),
-      mirror,
-      deletionTally: createDeletionTally(mirror),
-      refreshedAt: 0,
-      completeAt: Number.NEGATIVE_INFINITY,
-      refreshMs: 0,
-      verifiedAt: Number.NEGATIVE_INFINITY,
-      writeCounters: undefined,
-      deletions: [],
-      scheduled: undefined,
-      shardPrimaries: [],
-      clockSkew: 0,
-    };
-    return state;
-  }
 
   /** Updates layouts, lags and counters with the rows of a refresh. */
   async function applyResult(current: MirrorState, result: RefreshResult, now: number): Promise<void> {
