@@ -15,14 +15,12 @@ import {
   unless,
 } from '../../src/monitoring/promql/index.ts';
 import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
+import { replicasBehind, storageHealth, stuckCount } from '../../src/monitoring/recordings/praefect.ts';
 import {
   oldestJobAge,
-  replicasBehind,
   replicationProgress,
-  storageHealth,
-  stuckCount,
   waitingJobs,
-} from '../../src/monitoring/recordings/praefect.ts';
+} from '../../src/monitoring/recordings/replication.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { hour, minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { replicasOutdatedUnscheduled } from '../../src/sources/praefect/mirror/metrics.ts';

@@ -1,5 +1,3 @@
-/** Recorded from Praefect's database, once for all exporters of a cluster. */
-import { minute, type Thresholds } from '../../rules/thresholds.ts';
 import { collectorNames } from '../../sources/praefect/collector-names.ts';
 import * as mirror from '../../sources/praefect/mirror/metrics.ts';
 import { readOnly, up } from '../../sources/praefect/queries/database.ts';
@@ -9,81 +7,33 @@ import {
   praefectAlive,
   storageHealthy,
 } from '../../sources/praefect/queries/health.ts';
-import { jobsRemoved, oldestJob, replicationJobs, staleJobs } from '../../sources/praefect/queries/queue.ts';
+import { staleJobs } from '../../sources/praefect/queries/queue.ts';
 import { transactionsToWraparound } from '../../sources/praefect/queries/tables.ts';
-import { isFresh, secondsSinceTimestamp } from '../ages.ts';
+import { isFresh } from '../ages.ts';
 import { promDuration } from '../durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../labels.ts';
 import {
   above,
   add,
-  and,
   avgBy,
   equals,
   type GaugeSelector,
-  increase,
   isAtLeast,
-  lastOverTime,
   maxBy,
   maxOverTime,
   minBy,
-  minOverTime,
   multiply,
   oneOf,
   or,
-  recordedSelector,
   relabelled,
   select,
   subtract,
   sumBy,
   unless,
-  type Vector,
 } from '../promql/index.ts';
-import {
-  eachHighest,
-  gaugeWindow,
-  highest,
-  lowest,
-  type Recording,
-  recorded,
-  recording,
-} from '../recording.ts';
-import { collectorSuccessRecording } from './exporter.ts';
-
-type CollectorName = (typeof collectorNames)['repositories' | 'health' | 'database' | 'queue' | 'tables'];
-
-const isRead = (collector: CollectorName) => equals(recorded(collectorSuccessRecording, { collector }), 1);
-
-/** A restart of Prometheus is shorter. */
-const ownLookback = promDuration(10 * minute);
-
-/**
- * Records a value; while the collector fails or no exporter is scraped, its own last value, for up to staleHold. The
- * series of a source that cannot be read are absent, and a critical alert on them must not resolve by that. Its own value
- * and not those of the exporters: one that was replaced within that time reported older ones.
- *
- * @param worthHolding selects the values that are held; default: all
- */
-const heldRecording = <const By extends string>(
-  name: string,
-  by: readonly By[],
-  collector: CollectorName,
-  current: (thresholds: Thresholds) => Vector<By>,
-  worthHolding: (last: Vector<By>) => Vector<By> = (last) => last,
-): Recording<By> =>
-  recording(name, by, (thresholds) => {
-    const on = { on: clusterLabels };
-    const wasRead = equals(
-      maxOverTime(
-        recorded(collectorSuccessRecording, { collector }),
-        promDuration(thresholds.staleHold.value),
-      ),
-      1,
-    );
-    const now: Vector<string> = current(thresholds);
-    const last: Vector<string> = worthHolding(lastOverTime(recordedSelector(name, by, []), ownLookback));
-    return or(now, and(unless(last, isRead(collector), on), wasRead, on));
-  });
+import { eachHighest, gaugeWindow, highest, lowest, recorded, recording } from '../recording.ts';
+import { heldRecording } from './held.ts';
+import { replicationRecordings } from './replication.ts';
 
 /** 1 while some exporter reaches the database. A 1 is not held, because dashboards show it. */
 export const databaseUp = heldRecording(
@@ -241,64 +191,6 @@ export const lastFailoverTime = recording(
   },
 );
 
-/** Failed jobs are retried like ready ones. */
-const waiting = oneOf('ready', 'failed');
-
-export const waitingJobs = recording('praefect:replication_jobs_waiting:sum', storageLabels, (thresholds) =>
-  sumBy(
-    storageLabels,
-    maxBy(
-      [...storageLabels, 'state', 'change'],
-      maxOverTime(select(replicationJobs, { state: waiting }), gaugeWindow(thresholds)),
-    ),
-  ),
-);
-
-/** Not of storages that no Praefect knows: their jobs are leftovers, which are never processed. */
-export const oldestJobAge = heldRecording(
-  'praefect:replication_oldest_job:age_seconds',
-  storageLabels,
-  collectorNames.queue,
-  (thresholds) => {
-    const oldest = minBy(
-      storageLabels,
-      minOverTime(select(oldestJob, { state: waiting }), gaugeWindow(thresholds)),
-    );
-    const unknown = eachHighest(thresholds, select(staleJobs, { reason: 'storage_unknown' }));
-    return unless(secondsSinceTimestamp(oldest), above(unknown, 0), { on: storageLabels });
-  },
-);
-
-/**
- * Storages to which some job was in progress within replicationIdle, unless no job at all left the queue. A job whose lock
- * is lost stays in progress, and no Praefect works on it.
- */
-export const replicationProgress = recording(
-  'praefect:replication_progress:active',
-  storageLabels,
-  ({ replicationIdle }) => {
-    const idle = promDuration(replicationIdle.value);
-    const inProgress = sumBy(
-      storageLabels,
-      maxBy(
-        [...storageLabels, 'change'],
-        maxOverTime(select(replicationJobs, { state: 'in_progress' }), idle),
-      ),
-    );
-    const abandoned = sumBy(
-      storageLabels,
-      maxBy(
-        [...storageLabels, 'reason'],
-        minOverTime(select(staleJobs, { reason: oneOf('lock_expired', 'lock_missing') }), idle),
-      ),
-    );
-    const on = { on: storageLabels };
-    const processed = above(or(subtract(inProgress, abandoned, on), inProgress, on), 0);
-    const noneRemoved = equals(maxBy(clusterLabels, increase(select(jobsRemoved), idle)), 0);
-    return unless(processed, noneRemoved, { on: clusterLabels });
-  },
-);
-
 export const praefectRecordings = [
   databaseUp,
   readOnlyReasons,
@@ -317,7 +209,5 @@ export const praefectRecordings = [
   stuckCount,
   primaryCount,
   lastFailoverTime,
-  waitingJobs,
-  oldestJobAge,
-  replicationProgress,
+  ...replicationRecordings,
 ] as const;
