@@ -24,3 +24,22 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', done, { once: true });
     }),
 };
+
+/**
+ * Whole seconds since 1970 as the exporter's clock had them at its first use, and as the time that has passed since:
+ * a clock that is set makes nothing stuck or fresh. `wallOf` gives such a time by the clock of now.
+ */
+export function steadySeconds(clock: Clock): { now(): number; wallOf(steady: number): number } {
+  const base = { wall: clock.now() / 1000, monotonic: clock.monotonic() / 1000 };
+  const exact = (): number => base.wall + clock.monotonic() / 1000 - base.monotonic;
+  let step = 0;
+  return {
+    now: () => Math.floor(exact()),
+    wallOf(steady) {
+      // Whole seconds, and only when the clock was set: an unchanged time stays the same number at every read.
+      const found = clock.now() / 1000 - exact();
+      if (Math.abs(found - step) >= 1) step = Math.round(found);
+      return steady + step;
+    },
+  };
+}

@@ -2,13 +2,15 @@
 
 import { unlessAborted } from '../../lib/abort.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { steadySeconds } from '../../lib/clock.ts';
 import type { Budget } from '../../scheduler/budget.ts';
 import type { Collector, Run } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
 import { createWake } from '../../scheduler/wake.ts';
 import type { Database } from './database.ts';
 import { createDatabaseClock } from './database-clock.ts';
-import { createHealthHistory, type HealthView, steadySeconds } from './health.ts';
+import type { HealthView } from './health.ts';
+import { createHealthHistory } from './health-history.ts';
 import { createRepositoriesCollector } from './mirror/collector.ts';
 import { connectionMetrics, createConnectionsCollector } from './queries/connections.ts';
 import { createDatabaseCollector, databaseMetrics } from './queries/database.ts';

@@ -3,6 +3,7 @@
  * time budget, and updates the values from memory when the health of a storage changes.
  */
 
+import type { steadySeconds } from '../../../lib/clock.ts';
 import { createYielder } from '../../../lib/yielder.ts';
 import type { Budget } from '../../../scheduler/budget.ts';
 import type { Collector, Run } from '../../../scheduler/collector.ts';
@@ -11,7 +12,8 @@ import { failed, type Outcome } from '../../../scheduler/outcome.ts';
 import type { Wake } from '../../../scheduler/wake.ts';
 import { collectorNames } from '../collector-names.ts';
 import { type Database, type QueryOptions, UnacceptableRows } from '../database.ts';
-import type { HealthHistory, HealthView, steadySeconds } from '../health.ts';
+import type { HealthView } from '../health.ts';
+import type { HealthHistory } from '../health-history.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { databaseFailureReasons, failedOutcome, isFailure } from '../query.ts';
 import { variantSql } from '../relations.ts';

@@ -1,6 +1,6 @@
 /** Counts moves of primaries and failovers from what changed between two refreshes, with an event for each failover. */
 import type { EventLog } from '../../../scheduler/event-log.ts';
-import type { HealthHistory } from '../health.ts';
+import type { HealthHistory } from '../health-history.ts';
 import type { ShardPrimary } from './refresh.ts';
 
 export const moveCauses = ['unhealthy', 'other'] as const;

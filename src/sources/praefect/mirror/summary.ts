@@ -1,6 +1,7 @@
 /** Counts the mirror's replicas per virtual storage and storage: a pure pass over layouts, lags and health. */
 import type { Yielder } from '../../../lib/yielder.ts';
-import type { HealthHistory, HealthView } from '../health.ts';
+import type { HealthView } from '../health.ts';
+import type { HealthHistory } from '../health-history.ts';
 import type { ConfiguredStorageMap } from '../queries/known-storages.ts';
 import { cellBits, type ReplicaLayout } from './layouts.ts';
 import type { Mirror } from './mirror.ts';

@@ -1,19 +1,15 @@
 /** The repositories collector on a given client, with a given health, and the values of its samples. */
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { type Clock, systemClock } from '../../../../src/lib/clock.ts';
+import { type Clock, steadySeconds, systemClock } from '../../../../src/lib/clock.ts';
 import type { Block } from '../../../../src/metrics/samples.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import type { Collector } from '../../../../src/scheduler/collector.ts';
 import { createEventLog } from '../../../../src/scheduler/event-log.ts';
 import { createWake } from '../../../../src/scheduler/wake.ts';
 import type { Database, ReadTransaction } from '../../../../src/sources/praefect/database.ts';
-import {
-  createHealthHistory,
-  type HealthView,
-  healthOf,
-  steadySeconds,
-} from '../../../../src/sources/praefect/health.ts';
+import { type HealthView, healthOf } from '../../../../src/sources/praefect/health.ts';
+import { createHealthHistory } from '../../../../src/sources/praefect/health-history.ts';
 import { createRepositoriesCollector } from '../../../../src/sources/praefect/mirror/collector.ts';
 import type { ConfiguredStorageMap } from '../../../../src/sources/praefect/queries/known-storages.ts';
 import { variantSql } from '../../../../src/sources/praefect/relations.ts';
