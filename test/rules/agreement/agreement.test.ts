@@ -84,18 +84,15 @@ const moments = new Map<string, readonly Moment[]>();
 const failures = new Map<string, unknown>();
 
 const stopping = new AbortController();
+/** One evaluation at a time, while the next incidents run: promtool takes a whole processor. */
+let evaluated = Promise.resolve();
 beforeAll(async () => {
-  const evaluations: Promise<void>[] = [];
-  // The next incident of a demo runs while promtool evaluates the previous one.
-  await Promise.all(programs.map((program) => playAll(program, evaluations)));
-  await Promise.all(evaluations);
+  await Promise.all(programs.map(playAll));
+  await evaluated;
 });
 afterAll(() => stopping.abort());
 
-async function playAll(
-  program: Readonly<Record<string, Expected>>,
-  evaluations: Promise<void>[],
-): Promise<void> {
+async function playAll(program: Readonly<Record<string, Expected>>): Promise<void> {
   const names = new Set(Object.keys(program));
   let stage: Stage | undefined;
   try {
@@ -105,7 +102,7 @@ async function playAll(
         failures.set(name, error);
       });
       names.delete(name);
-      if (played !== undefined) evaluations.push(evaluate(name, expected, played));
+      if (played !== undefined) evaluated = evaluated.then(() => evaluate(name, expected, played));
     }
   } catch (error) {
     for (const name of names) failures.set(name, error);

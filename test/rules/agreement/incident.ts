@@ -15,6 +15,7 @@ import {
   type ProblemViews,
   type TrackedProblem,
 } from '../../../src/rules/problems/tracker.ts';
+import type { Throttling } from '../../../src/sources/cgroup/history.ts';
 
 /** What the exporter showed at one moment. */
 export interface Capture {
@@ -195,12 +196,31 @@ function continuation(before: unknown, now: unknown, key: string, elapsed: numbe
     );
     return parts && ((after) => parts(after).map(([, value]) => value));
   }
+  if (isThrottling(now)) return isThrottling(before) ? continuedThrottling(before, now, elapsed) : undefined;
   if (typeof now === 'object' && now !== null) {
     const known = before as Record<string, unknown> | undefined;
     const parts = partsOf(Object.entries(now), (name) => known?.[name], String, elapsed);
     return parts && ((after) => Object.fromEntries(parts(after)));
   }
   return undefined;
+}
+
+const isThrottling = (value: unknown): value is Throttling =>
+  typeof value === 'object' && value !== null && 'ratio' in value && 'periods' in value;
+
+/** The window fills with what happened between the captures, as the counters do that the alert reads. */
+function continuedThrottling(before: Throttling, now: Throttling, elapsed: number): Continuation {
+  const window = defaultJudgment.thresholds.rateWindow.value;
+  const added = now.periods - before.periods;
+  if (added <= 0) return undefined;
+  const throttled = now.ratio * now.periods;
+  const addedThrottled = throttled - before.ratio * before.periods;
+  return (after) => {
+    const past = Math.max(0, 1 - after / window);
+    const more = Math.min(after, window) / elapsed;
+    const periods = now.periods * past + added * more;
+    return { ratio: (throttled * past + addedThrottled * more) / periods, periods };
+  };
 }
 
 /** Undefined when every part stays as it is. */
