@@ -29,6 +29,7 @@ export const metricsWithoutPanel: readonly (readonly [pattern: RegExp, reason: s
     /^gitaly_server_bucket_memory_limit_bytes$/,
     'One value of the configuration, in a series for each bucket: the number of buckets close to it is shown.',
   ],
+  [/^gitaly_server_responds$/, 'Read by an alert; whether the read succeeded is shown.'],
   [/^gitaly_server_container_cpu_limit_cores$/, 'Throttling at this limit is shown.'],
   [/^gitaly_server_pod_last_restart_timestamp_seconds$/, 'Restarts are shown from their counter.'],
   [/^gitaly_exporter_time_seconds$/, 'Its difference to the clock of Prometheus has an alert.'],

@@ -6,7 +6,7 @@ import {
   podLevelMetrics,
 } from '../../sources/cgroup/level-metrics.ts';
 import { cgroupGitalys, lastOom, oomEvents, oomKills } from '../../sources/cgroup/metrics.ts';
-import { scrapeUp } from '../../sources/gitaly/metrics.ts';
+import { scrapeUp, serverResponds } from '../../sources/gitaly/metrics.ts';
 import { podLastRestart, podReady, podRestarts, watchCurrent } from '../../sources/kubernetes/metrics.ts';
 import { maintenance, maintenanceActive } from '../../sources/maintenance/source.ts';
 import { serverInfo } from '../../sources/server-info.ts';
@@ -72,7 +72,7 @@ export const serving = recording('gitaly:serving:min', [...serverLabels, 'source
   const known = promDuration(thresholds.serverLookback.value);
   const watched = equals(maxOverTime(select(watchCurrent, { resource: 'pods' }), window), 1);
   const ready = lowest(thresholds, podLabels, select(podReady));
-  const responds = select(scrapeUp, { component: 'gitaly', pod: '' });
+  const responds = select(serverResponds, { component: 'gitaly', pod: '' });
   const cgroups = select(serverInfo, { pod: '' });
   const reporterUp = equals(eachHighest(thresholds, select(targetUp)), 1);
   // An agent that found none and cannot be scraped any more.

@@ -26,7 +26,8 @@ export interface GitalySituation {
 export function gitalyProblems(situation: GitalySituation): readonly Problem[] {
   const { reads, servers } = situation.view;
   const failed = reads.filter(({ failure }) => failure !== undefined);
-  const isDown = ({ target }: TargetRead): boolean =>
+  const isDown = ({ responds, target }: TargetRead): boolean =>
+    responds === false &&
     target.component === 'gitaly' &&
     target.identity.pod === '' &&
     situation.history.wasReadable(target.identity);

@@ -14,7 +14,7 @@ import { type Identity, identityKey, identityText } from '../identity.ts';
 import type { DropTracker } from './drops.ts';
 import { limitFamilies } from './families.ts';
 import { limitsOf, type ServerSnapshot } from './limits.ts';
-import { gitalyMetrics, scrapeDuration, scrapeUp } from './metrics.ts';
+import { gitalyMetrics, scrapeDuration, scrapeUp, serverResponds } from './metrics.ts';
 import type { Resolve } from './resolve.ts';
 import { type PageRead, type ReadLimits, readPage } from './scrape.ts';
 import { type ServerUse, serverUse } from './server-use.ts';
@@ -172,11 +172,17 @@ async function readAll(
   return reads;
 }
 
+/** Failures that only a server that runs causes: expired certificates, other credentials, a page over the limits. */
+const respondedReasons: readonly Failure['reason'][] = ['tls', 'authentication', 'permission', 'too_large'];
+
 /** The page of another program would pass for a Gitaly without limits: it counts as a failed read. */
 function serverRead(target: ScrapeTarget, read: PageRead): ServerRead {
   const { seconds } = read;
-  const failedBy = (failure: Failure): ServerRead => ({ target, seconds, failure, use: undefined });
-  if (!read.ok) return failedBy(read.failure);
+  const failedBy = (failure: Failure): ServerRead => ({
+    ...{ target, seconds, failure, use: undefined },
+    responds: respondedReasons.includes(failure.reason),
+  });
+  if (!read.ok) return { ...failedBy(read.failure), ...(read.isUnsent && { responds: undefined }) };
   const { prefixes, samples } = read.page;
   const isPraefect = prefixes.has(praefectPrefix);
   if (!prefixes.has(gitalyPrefix))
@@ -192,14 +198,15 @@ function serverRead(target: ScrapeTarget, read: PageRead): ServerRead {
   if (target.component === 'praefect' && !isPraefect)
     return failedBy({ reason: 'parse', message: 'is a Gitaly, not a Praefect: list it in gitaly.target' });
   const use = target.component === 'gitaly' ? serverUse(samples) : undefined;
-  return { target, seconds, failure: undefined, use };
+  return { target, seconds, failure: undefined, responds: true, use };
 }
 
 function readFamilies(reads: readonly ServerRead[]): Block['families'] {
   const samples = createSamples();
-  for (const { target, seconds, failure } of reads) {
+  for (const { target, seconds, failure, responds } of reads) {
     const labels = { ...target.identity, component: target.component };
     samples.set(scrapeUp, labels, failure === undefined);
+    samples.set(serverResponds, labels, responds);
     samples.set(scrapeDuration, labels, seconds);
   }
   return samples.families();
@@ -226,7 +233,7 @@ function viewOf(
   const read = new Set(servers.filter(({ isRead }) => isRead).map(({ identity }) => identityKey(identity)));
   const isRead = ({ identity }: { readonly identity: Identity }): boolean => read.has(identityKey(identity));
   return {
-    reads: reads.map(({ target, failure, seconds }) => ({ target, failure, seconds })),
+    reads: reads.map(({ target, failure, responds, seconds }) => ({ target, failure, responds, seconds })),
     excluded,
     servers,
     episodes: drops.episodes().filter(isRead),

@@ -35,6 +35,14 @@ export const scrapeUp = scrapes.gauge('gitaly_server_scrape_up', {
   labels: { ...identity, component: components },
 });
 
+export const serverResponds = scrapes.gauge('gitaly_server_responds', {
+  help: "1 when the server responded to the exporter's last read of its own metrics, usable or not, else 0.",
+  details:
+    'Also 1 where gitaly_server_scrape_up is 0 because of a certificate, credentials or the size of the page: that server runs. Absent while the files for the request cannot be read. On virtual machines GitalyDown is by this metric.',
+  origin: "the exporter's read of /metrics",
+  labels: { ...identity, component: components },
+});
+
 export const scrapeDuration = scrapes.gauge('gitaly_server_scrape_duration_seconds', {
   help: "Duration of the exporter's last read of the server's own metrics, whether it succeeded or not.",
   origin: "the exporter's read of /metrics",

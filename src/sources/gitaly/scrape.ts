@@ -32,7 +32,12 @@ export interface ReadOptions extends ReadLimits {
 
 type PageResult =
   | { readonly ok: true; readonly page: TextPage }
-  | { readonly ok: false; readonly failure: Failure };
+  | {
+      readonly ok: false;
+      readonly failure: Failure;
+      /** Files of the exporter for the request cannot be read: nothing was sent. */
+      readonly isUnsent?: true;
+    };
 
 export type PageRead = PageResult & { readonly seconds: number };
 
@@ -56,7 +61,7 @@ async function read(target: ScrapeTarget, options: ReadOptions): Promise<PageRes
   const { clock, readText, resolve, signal, timeoutMs } = options;
   const { url, address } = target;
   const credentials = await readCredentials(target.access, url.protocol === 'https:', readText);
-  if (!credentials.ok) return credentials;
+  if (!credentials.ok) return { ...credentials, isUnsent: true };
   // A connection for each read: the next one is seconds away, and a kept connection may be dead by then.
   const client = createHttpClient({ clock, hints });
   const result = await client.get(

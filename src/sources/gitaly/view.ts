@@ -22,5 +22,7 @@ export interface TargetRead {
   readonly target: ScrapeTarget;
   /** Undefined: it succeeded. */
   readonly failure: Failure | undefined;
+  /** The server responded, though perhaps not with a page that can be used. Undefined: nothing was sent. */
+  readonly responds: boolean | undefined;
   readonly seconds: number;
 }

@@ -12,6 +12,7 @@ const unread = (node: string, message: string): TargetRead => ({
     access: anonymousAccess,
   },
   failure: { reason: 'refused', message },
+  responds: false,
   seconds: 0,
 });
 

@@ -14,7 +14,12 @@ import { configFiles, configuredTargets } from '../../../src/sources/gitaly/conf
 import { createDropTracker } from '../../../src/sources/gitaly/drops.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
 import { type Address, systemResolve } from '../../../src/sources/gitaly/resolve.ts';
-import { anonymousAccess, type TargetSource } from '../../../src/sources/gitaly/target.ts';
+import {
+  anonymousAccess,
+  type ScrapeTarget,
+  type TargetAccess,
+  type TargetSource,
+} from '../../../src/sources/gitaly/target.ts';
 import type { GitalyView } from '../../../src/sources/gitaly/view.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { problemSituation } from '../../support/problem-situation.ts';
@@ -316,6 +321,54 @@ describe('the targets', () => {
     expect(await collecting({}).collect()).toEqual({
       kind: 'empty',
       why: 'there is no Gitaly to read at the moment',
+    });
+  });
+});
+
+describe('a Gitaly on a virtual machine whose metrics were read', () => {
+  /** The samples, and the problems of the page, after a read that fails like this. */
+  async function readAfter(failing: Page | 'stopped', access: TargetAccess = anonymousAccess) {
+    const server = await serve(page('18.10'));
+    let own = anonymousAccess;
+    const target = (): ScrapeTarget => ({
+      ...{ component: 'gitaly', url: new URL(server.url), access: own },
+      identity: { namespace: '', pod: '', node: 'vm-1' },
+    });
+    const { collect } = collecting({
+      targets: [{ list: async () => ({ targets: [target()], failures: [] }) }],
+    });
+    const before = viewOf(await collect());
+    if (failing === 'stopped') for (const each of servers.splice(0)) each.close().closeAllConnections();
+    else server.change(failing);
+    own = access;
+    const outcome = await collect();
+    const view = viewOf(outcome);
+    if (view === undefined) throw new Error('no view');
+    return {
+      samples: shown(outcome, 'scrape_up', 'responds').map((line) => line.replace(/{.*}/, '')),
+      problems: gitalyProblems(problemSituation(view, 1010, [{ gitaly: before, at: 1000 }])).map(
+        ({ id }) => id,
+      ),
+    };
+  }
+  const status = (code: number) => (response: ServerResponse) => void response.writeHead(code).end();
+
+  test('is down when nothing responds', async () => {
+    const down = { samples: ['scrape_up 0', 'responds 0'], problems: ['gitaly_unreachable'] };
+    expect(await readAfter('stopped')).toEqual(down);
+    expect(await readAfter(status(502))).toEqual(down);
+  });
+
+  test('is not down when it rejects the credentials, or its page is too large', async () => {
+    const unreadable = { samples: ['scrape_up 0', 'responds 1'], problems: ['target_unreadable'] };
+    expect(await readAfter(status(401))).toEqual(unreadable);
+    expect(await readAfter('x'.repeat(3_000_000))).toEqual(unreadable);
+  });
+
+  test("is not down when the exporter's own files for the request cannot be read", async () => {
+    expect(await readAfter(page('18.10'), { ...anonymousAccess, credentialsFile: '/missing' })).toEqual({
+      samples: ['scrape_up 0'],
+      problems: ['target_unreadable'],
     });
   });
 });
