@@ -1,10 +1,12 @@
 /** When the alerts of a replay begin, fire and end. */
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { alertIntervals, intervalsOf } from '../../replay/intervals.ts';
 import type { AlertInstance, AlertsAt } from '../../replay/promtool.ts';
 import { readRecording } from '../../replay/recording.ts';
 import { isTime } from '../../replay/series.ts';
 import { testWith } from '../support/tools.ts';
+
+jest.setTimeout(120_000); // two evaluations by promtool
 
 const instance = (name: string, state: AlertInstance['state']): AlertInstance => ({
   ...{ name, state, severity: 'critical' },
