@@ -93,9 +93,11 @@ test('19/replica-lost/after-verified: Praefect keeps its last count above 0 for 
   ]);
 });
 
-test('with verification disabled no replica is overdue, and the other states add up to all replicas', async () => {
+test('with verification disabled no replica is overdue or the oldest, and the other states add up to all replicas', async () => {
+  expect(only(await samplesWith('19/replica-lost/after', 40), 'oldest')).not.toEqual({});
   const samples = await samplesWith('19/replica-lost/after', 0);
   expect(only(samples, 'overdue')).toEqual({});
+  expect(only(samples, 'oldest')).toEqual({});
   expect(Object.values(only(samples, 'gitaly-1', 'replicas')).reduce((sum, count) => sum + count, 0)).toBe(
     48,
   );

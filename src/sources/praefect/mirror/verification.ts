@@ -25,7 +25,7 @@ export const verificationReplicas = gauge('praefect_db_verification_replicas', {
 
 export const verificationOldest = gauge('praefect_db_verification_oldest_timestamp_seconds', {
   help: "Time of the oldest verification among the verified replicas on the storage, by the database's clock.",
-  details: 'Absent when no replica was ever verified.',
+  details: 'Absent when no replica was ever verified, and where verification is switched off.',
   origin: 'storage_repositories.verified_at',
   labels: perStorage,
 });
@@ -38,7 +38,7 @@ export interface StorageVerification {
   readonly storage: string;
   /** `overdue` is undefined where verification is switched off. */
   readonly replicas: Readonly<Record<(typeof verificationStates)[number], number | undefined>>;
-  /** Seconds since 1970. */
+  /** Seconds since 1970. Undefined where verification is switched off: it would grow old without a fault. */
   readonly oldest: number | undefined;
 }
 
@@ -84,7 +84,7 @@ export async function summarizeVerification(
         virtualStorage: mirror.names.nameOf(table.virtualStorage),
         storage: mirror.names.nameOf(column.storage),
         replicas: intervalSeconds > 0 ? replicas : { ...replicas, overdue: undefined },
-        oldest: Number.isFinite(oldest) ? oldest : undefined,
+        oldest: intervalSeconds > 0 && Number.isFinite(oldest) ? oldest : undefined,
       });
     }
   }
