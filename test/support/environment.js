@@ -1,5 +1,14 @@
 /** The environment that jest's workers, and the programs that tests start, inherit. */
-import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -21,6 +30,41 @@ function spaciousMemoryFolder() {
   }
 }
 
+const folderOf = (pid) => join(memoryFolder, `gitaly-tests-${pid}`);
+
+/** A folder of this run, so that nothing is left in memory; removes those of runs that were killed. */
+function createRunFolder() {
+  for (const name of readdirSync(memoryFolder)) {
+    const [, pid] = /^gitaly-tests-(\d+)$/.exec(name) ?? [];
+    if (pid !== undefined && !isRunning(Number(pid))) removeFolder(folderOf(pid));
+  }
+  const folder = folderOf(process.pid);
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o1777); // like /tmp: PostgreSQL runs as another user
+  return folder;
+}
+
+function isRunning(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === 'EPERM';
+  }
+}
+
+/** Without success where another user's run left it. */
+function removeFolder(folder) {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+  } catch {}
+}
+
+/** At the end of the run (jest's globalTeardown). */
+export default function removeRunFolder() {
+  removeFolder(folderOf(process.pid));
+}
+
 /**
  * Sets what is not set already. `TMPDIR`: a new PostgreSQL database is a thousand small files, which cost a third of
  * the time in memory. `NODE_COMPILE_CACHE`: a started program neither strips its types nor compiles its code again.
@@ -29,5 +73,6 @@ function spaciousMemoryFolder() {
 export function setTestEnvironment() {
   process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'node-compile-cache');
   process.env.GOGC ??= '400';
-  process.env.TMPDIR ??= spaciousMemoryFolder() ?? tmpdir();
+  if (process.env.TMPDIR === undefined && spaciousMemoryFolder() !== undefined)
+    process.env.TMPDIR = createRunFolder();
 }
