@@ -1,3 +1,4 @@
+/** Recorded from Praefect's database, once for all exporters of a cluster. */
 import { collectorNames } from '../../sources/praefect/collector-names.ts';
 import * as mirror from '../../sources/praefect/mirror/metrics.ts';
 import { readOnly, up } from '../../sources/praefect/queries/database.ts';

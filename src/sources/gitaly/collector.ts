@@ -137,8 +137,7 @@ async function readConfigs(
   return configs;
 }
 
-interface TargetReadOptions
-  extends Pick<GitalyCollectorOptions, 'limits' | 'clock' | 'resolve' | 'readText'> {}
+type TargetReadOptions = Pick<GitalyCollectorOptions, 'limits' | 'clock' | 'resolve' | 'readText'>;
 
 /** One read of a server: it succeeds only where its page is complete, and that of its component. */
 export async function readTarget(

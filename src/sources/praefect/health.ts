@@ -1,3 +1,11 @@
+/**
+ * Storage health exactly as Praefect computes it, from the rows of node_status: a pure function, which also gives
+ * the health at a later moment without another query.
+ *
+ * The rule (view healthy_storages since 14.0; the `sql` elector of 13.x has the same): a storage is healthy when
+ * the Praefects that saw it active within 10 s are at least half, rounded up, of the Praefects that tried to contact
+ * any storage of its virtual storage within 60 s.
+ */
 import { futureToleranceSeconds } from './sql.ts';
 
 /** One row of node_status. Seconds before the database's now(), negative after it; null: never. */

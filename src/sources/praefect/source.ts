@@ -1,8 +1,7 @@
 /** Praefect's database as a source: all collectors that read it, on one connection and one time budget. */
 
 import { unlessAborted } from '../../lib/abort.ts';
-import type { Clock } from '../../lib/clock.ts';
-import { steadySeconds } from '../../lib/clock.ts';
+import { type Clock, steadySeconds } from '../../lib/clock.ts';
 import type { Budget } from '../../scheduler/budget.ts';
 import type { Collector, Run } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
