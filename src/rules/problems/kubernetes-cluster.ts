@@ -88,11 +88,11 @@ const vanishedProblems = ({ deletedSets, emptyNamespaces, pods }: KubernetesView
   ...emptyNamespaces.map((namespace) =>
     problem('namespace_without_gitaly', {
       of: namespace,
-      title: `No pod or StatefulSet of Gitaly in ${namespace === '' ? 'any namespace' : `namespace ${namespace}`}`,
+      title: `No Gitaly runs in ${namespace === '' ? 'any namespace' : `namespace ${namespace}`}`,
       subject: namespace,
       labels: namespace === '' ? {} : { namespace },
       detail:
-        'It was removed, or kubernetes.namespace and kubernetes.gitaly-selector do not match it: a Gitaly that is not found cannot be monitored.',
+        'There is no pod, and no StatefulSet that wants one: Gitaly was removed or scaled to 0, or kubernetes.namespace and kubernetes.gitaly-selector do not match it.',
       action: 'kubectl get pods,statefulsets -A -l app=gitaly --show-labels',
     }),
   ),

@@ -1,6 +1,7 @@
 /** Counters that the exporter keeps itself: by pod and node, restarts of containers, and OOM kills of nodes. */
-import { type Identity, identityKey } from '../identity.ts';
+import { type Component, type Identity, identityKey } from '../identity.ts';
 import { lastEventTime } from './api-time.ts';
+import { containerLabel } from './gitaly-objects.ts';
 import type { Container, KubeEvent, Pod, Termination } from './objects/types.ts';
 import type { Store } from './store.ts';
 
@@ -87,18 +88,21 @@ export function countRestarts(
   store: Store<Pod>,
   isCounted: (pod: Pod) => boolean,
   since: () => number,
+  component: Component,
 ): PodCounters {
   const counters = createPodCounters();
 
   function compare(before: Pod | undefined, pod: Pod): void {
     if (!isCounted(pod) || (before === undefined && pod.createdAt < since())) return;
     const earlier = new Map(allContainers(before).map(({ name, restartCount }) => [name, restartCount]));
-    for (const { name, restartCount, lastTermination } of allContainers(pod)) {
+    for (const container of allContainers(pod)) {
+      const { lastTermination, name, restartCount } = container;
       const added = restartCount - (earlier.get(name) ?? 0);
       if (added <= 0) continue;
       const identity = { namespace: pod.namespace, pod: pod.name, node: pod.node };
-      counters.add(identity, restartKey(name, restartReasonOf(lastTermination)));
-      if (added > 1) counters.add(identity, restartKey(name, 'unknown'), added - 1);
+      const label = containerLabel(pod, container, component);
+      counters.add(identity, restartKey(label, restartReasonOf(lastTermination)));
+      if (added > 1) counters.add(identity, restartKey(label, 'unknown'), added - 1);
     }
   }
 

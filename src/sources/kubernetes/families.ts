@@ -1,27 +1,28 @@
 /** Samples of Gitaly's pods, of the StatefulSets, budgets and nodes around them, and of the watches. Pure. */
 import { createSamples, type Family, type SampleSet } from '../../metrics/samples.ts';
-import { type Identity, identityKey } from '../identity.ts';
+import { type Component, type Identity, identityKey } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
-import type { PastTime } from './api-time.ts';
 import { allContainers, type PodCounters, restartKey, restartReasonOf, restartReasons } from './counters.ts';
 import { summarizePod } from './directory/pod-list.ts';
-import { podIdentity } from './gitaly-objects.ts';
+import { containerLabel, podIdentity } from './gitaly-objects.ts';
 import * as metrics from './metrics.ts';
 import type { Node, Pod, Resources } from './objects/types.ts';
 import { isReady } from './rotation/milestones.ts';
 import type { RotationRecord } from './rotation/record.ts';
 import { type OngoingRotation, rotationCauses, rotationSpans } from './rotation/rotation.ts';
+import type { SeenTimes } from './seen-times.ts';
 import { waitingReasonsOf } from './waiting.ts';
 
 interface PodState {
-  /** Gitaly's, one per name. */
+  readonly component: Component;
+  /** Of the component, one per name. */
   readonly pods: readonly Pod[];
   /** Present ones, and those that were deleted recently: their histograms must not end before they are scraped. */
   readonly statefulSets: readonly { readonly namespace: string; readonly name: string }[];
   readonly restarts: PodCounters;
   readonly rotations: RotationRecord;
   readonly ongoing: readonly OngoingRotation[];
-  readonly pastTime: PastTime;
+  readonly seenTimes: SeenTimes;
 }
 
 export function podFamilies(state: PodState): readonly Family[] {
@@ -92,13 +93,14 @@ function requestOf(pod: Pod, resource: keyof Resources, overhead = 0): number {
   return (pod.resources[resource] ?? Math.max(containers + sidecars, largestInit)) + overhead;
 }
 
-function setLastRestarts(samples: SampleSet, { pods, pastTime }: PodState): void {
+function setLastRestarts(samples: SampleSet, { component, pods, seenTimes }: PodState): void {
   for (const pod of pods)
-    for (const { name, lastTermination } of allContainers(pod)) {
-      const finishedAt = lastTermination?.finishedAt;
-      if (finishedAt === undefined || pastTime(finishedAt, 'node') === undefined) continue;
-      const labels = { ...podIdentity(pod), container: name, reason: restartReasonOf(lastTermination) };
-      samples.set(metrics.podLastRestart, labels, finishedAt / 1000);
+    for (const container of allContainers(pod)) {
+      const endedAt = seenTimes.endedAt(pod, container);
+      if (endedAt === undefined) continue;
+      const reason = restartReasonOf(container.lastTermination);
+      const labels = { ...podIdentity(pod), container: containerLabel(pod, container, component), reason };
+      samples.set(metrics.podLastRestart, labels, endedAt / 1000);
     }
 }
 
@@ -106,14 +108,14 @@ function setLastRestarts(samples: SampleSet, { pods, pastTime }: PodState): void
 function setRestarts(
   samples: SampleSet,
   metric: typeof metrics.podRestarts,
-  { pods, restarts }: PodState,
+  { component, pods, restarts }: PodState,
 ): void {
   const containers = new Map<string, { identity: Identity; names: Set<string> }>();
   for (const pod of pods) {
     const identity = podIdentity(pod);
     // Before it is scheduled nothing can restart, and the series without a node would soon end.
     if (pod.node === '') continue;
-    const names = new Set(allContainers(pod).map(({ name }) => name));
+    const names = new Set(allContainers(pod).map((container) => containerLabel(pod, container, component)));
     containers.set(identityKey(identity), { identity, names });
   }
   for (const { identity, counts } of restarts.entries()) {

@@ -35,11 +35,21 @@ export function componentBySelectors(selectors: {
   };
 }
 
-/** The container that runs Gitaly or Praefect: by its name, else the only one. */
+/** The container that runs Gitaly or Praefect: by its name, else the only one, else the only one with Gitaly's image. */
 export function mainContainer(pod: Pod): Container | undefined {
-  const named = pod.containers.find(({ name }) => name === 'gitaly' || name === 'praefect');
-  return named ?? (pod.containers.length === 1 ? pod.containers[0] : undefined);
+  const { containers } = pod;
+  const named = containers.find(({ name }) => name === 'gitaly' || name === 'praefect');
+  if (named !== undefined || containers.length === 1) return named ?? containers[0];
+  const [first, second] = containers.filter(({ image }) => gitalyImage.test(image));
+  return second === undefined ? first : undefined;
 }
+
+/** Praefect runs it, too. The registry and the folders of an image may have any name. */
+const gitalyImage = /(?:^|\/)[^/]*(?:gitaly|praefect)[^/]*$/;
+
+/** As metrics name a container: that of Gitaly or Praefect by its component, whatever its own name, as alerts select it. */
+export const containerLabel = (pod: Pod, { name }: Container, component: Component): string =>
+  name === mainContainer(pod)?.name ? component : name;
 
 export const podIdentity = ({ namespace, name, node }: Pod): Identity =>
   Object.freeze({ namespace, pod: name, node });

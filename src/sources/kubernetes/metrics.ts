@@ -60,7 +60,7 @@ export const podWaitingContainers = gauge('gitaly_server_pod_waiting_containers'
 export const podRestarts = counter('gitaly_server_pod_restarts_total', {
   help: 'Restarts of the container since the exporter first saw the pod, by termination reason.',
   details:
-    'Continues when the pod is replaced; restarts stay under the node where they happened. The API keeps the reason of the last termination only: of several restarts between two updates, the earlier ones are unknown. OOMKilled is a container that terminated, not a Git process that was OOM-killed in its cgroup, which the API does not report.',
+    'Continues when the pod is replaced; restarts stay under the node where they happened. The API keeps the reason of the last termination only: of several restarts between two updates, the earlier ones are unknown. container: gitaly for the one that runs Gitaly, whatever its name. OOMKilled is a container that terminated, not a Git process that was OOM-killed in its cgroup, which the API does not report.',
   origin: 'Kubernetes API: restartCount and lastState of containers',
   labels: { ...identityLabels, container: anyValue, reason: restartReasons },
 });
@@ -68,7 +68,7 @@ export const podRestarts = counter('gitaly_server_pod_restarts_total', {
 export const podLastRestart = gauge('gitaly_server_pod_last_restart_timestamp_seconds', {
   help: "End of the container's previous run, by termination reason.",
   details:
-    "By the node's clock. Absent for a container that was never restarted in this pod. Unlike the counter of restarts, it does not depend on when the exporter started.",
+    'The time that the node reports, or, where its clock is wrong, when the exporter saw the restart. Absent for a container that was never restarted in this pod. Unlike the counter of restarts, it does not depend on when the exporter started.',
   origin: 'Kubernetes API: lastState.terminated of containers',
   labels: { ...identityLabels, container: anyValue, reason: restartReasons },
 });
@@ -76,7 +76,7 @@ export const podLastRestart = gauge('gitaly_server_pod_last_restart_timestamp_se
 export const podMemoryRequest = gauge('gitaly_server_pod_memory_request_bytes', {
   help: 'Memory that the pod requests, as the scheduler counts it.',
   details:
-    "Containers and sidecars together, or the largest init container; the pod's own resources in place of those; plus overhead. 0 without a request.",
+    "Containers and sidecars together, or the largest init container; the pod's own resources in place of those; plus overhead. 0 without a request. Of a resize in place that the kubelet has not applied, the values before it.",
   origin: 'Kubernetes API: resources.requests of pods',
   labels: identityLabels,
 });

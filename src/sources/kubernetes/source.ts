@@ -10,7 +10,7 @@ import type { EventLog } from '../../scheduler/event-log.ts';
 import { type Failure, failed, httpFailureReasons, type Outcome } from '../../scheduler/outcome.ts';
 import type { Component, Identity } from '../identity.ts';
 import { serverInfo } from '../server-info.ts';
-import { localTimes, type PastTime, watchReadyTimes } from './api-time.ts';
+import { localTimes, type PastTime } from './api-time.ts';
 import { budgetFamilies, nodeFamilies, oomFamilies, statefulSetFamilies } from './cluster-families.ts';
 import { countNodeOoms, countRestarts, type PodCounters } from './counters.ts';
 import { createExpectedPods, type ExpectedPods } from './expected-pods.ts';
@@ -18,6 +18,7 @@ import { infoFamilies, podFamilies, praefectPodFamilies } from './families.ts';
 import {
   type ComponentOf,
   gitalyBudgets,
+  mainContainer,
   newestOfEachName,
   nodeNamesOf,
   statefulSetsOf,
@@ -26,6 +27,7 @@ import { kubernetesMetrics } from './metrics.ts';
 import type { Pod, StatefulSet, Workload } from './objects/types.ts';
 import { createRotationRecord, type RotationRecord } from './rotation/record.ts';
 import type { OngoingRotation } from './rotation/rotation.ts';
+import { type SeenTimes, watchSeenTimes } from './seen-times.ts';
 import {
   apiClockSkewMs,
   incompleteness,
@@ -69,13 +71,13 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
   /** By the API server's clock. */
   const since = (): number => startedAt + apiClockSkewMs(stores);
   const pastTime = localTimes(stores, clock);
-  const firstSeenReady = watchReadyTimes(stores.pods);
+  const seenTimes = watchSeenTimes(stores.pods);
   const gitaly = watchComponent('gitaly', since, pastTime, options, events);
   // Events of Praefect's pods would push those of Gitaly's out of the log, which is bounded.
   const praefect = watchComponent('praefect', since, pastTime, options, { add: () => undefined });
   const state: CollectorState = {
     options,
-    pastTime,
+    seenTimes,
     gitaly,
     praefect,
     nodeOoms: countNodeOoms(stores.events, since),
@@ -101,7 +103,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
           deletedSets: gitaly.expected.deletedSets(),
           emptyNamespaces: emptyNamespaces(state),
         },
-        ...{ pastTime, firstSeenReady, now: clock.now() },
+        ...{ pastTime, seenTimes, now: clock.now() },
       }),
     rotationSeconds: ({ namespace, pod }) => gitaly.rotations.slowestReplacementSeconds(namespace, pod),
   };
@@ -109,6 +111,7 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
 
 /** What is followed of the pods of one component. */
 interface ComponentState {
+  readonly component: Component;
   readonly isIncluded: (workload: Workload) => boolean;
   readonly restarts: PodCounters;
   readonly rotations: RotationRecord;
@@ -125,7 +128,8 @@ function watchComponent(
   const isIncluded = (workload: Workload): boolean => componentOf(workload) === component;
   return {
     isIncluded,
-    restarts: countRestarts(stores.pods, isIncluded, since),
+    component,
+    restarts: countRestarts(stores.pods, isIncluded, since, component),
     rotations: createRotationRecord({
       ...{ stores, isIncluded, events },
       localTime: (time) => pastTime(time.at, time.clock === 'api' ? 'api' : 'node'),
@@ -155,7 +159,7 @@ interface CollectorState {
     KubernetesSourceOptions,
     'stores' | 'reportsServerInfo' | 'namespaces' | 'clock' | 'role' | 'componentOf'
   >;
-  readonly pastTime: PastTime;
+  readonly seenTimes: SeenTimes;
   readonly gitaly: ComponentState;
   readonly praefect: ComponentState;
   readonly nodeOoms: PodCounters;
@@ -173,7 +177,7 @@ function objectsOf(stores: Stores, { isIncluded }: ComponentState): ComponentObj
 }
 
 function collect(state: CollectorState): Outcome {
-  const { gitaly, praefect, nodeOoms, pastTime } = state;
+  const { gitaly, praefect, nodeOoms, seenTimes } = state;
   const { stores, reportsServerInfo } = state.options;
   const { pods, statefulSets } = objectsOf(stores, gitaly);
   const ofPraefect = objectsOf(stores, praefect);
@@ -185,9 +189,9 @@ function collect(state: CollectorState): Outcome {
   // Gitaly's nodes, sets and budgets are found by its pods.
   if (stores.pods.state().current) {
     const withDeleted = [...statefulSets, ...gitaly.expected.deletedSets()];
-    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing, pastTime }));
+    families.push(...podFamilies({ ...gitaly, pods, statefulSets: withDeleted, ongoing, seenTimes }));
     families.push(
-      ...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect), pastTime }),
+      ...praefectPodFamilies({ ...praefect, ...ofPraefect, ongoing: ongoingWith(praefect), seenTimes }),
     );
     const budgets = gitalyBudgets(stores.disruptionBudgets.all(), pods, statefulSets);
     const nodes = stores.nodes.state().current ? stores.nodes.all() : undefined;
@@ -202,6 +206,7 @@ function collect(state: CollectorState): Outcome {
     ...notCurrentResources(stores).map(({ failure }) => failure),
     ...emptinessFailures(state),
     ...ambiguousPods(state.options),
+    ...unknownContainers(pods),
   ];
   const [first] = failures;
   if (first === undefined) return { kind: 'data', block: { families } };
@@ -210,8 +215,8 @@ function collect(state: CollectorState): Outcome {
 }
 
 /**
- * Watched namespaces without a pod or a StatefulSet of Gitaly; '' where all namespaces are watched and none has one.
- * Unknown, hence none, while pods or StatefulSets are not current and complete.
+ * Watched namespaces without a pod of Gitaly and without a StatefulSet that wants one; '' where all namespaces are watched
+ * and none has one. Unknown, hence none, while pods or StatefulSets are not current and complete.
  */
 function emptyNamespaces({ options, gitaly }: CollectorState): readonly string[] {
   const { stores, namespaces, role } = options;
@@ -220,7 +225,8 @@ function emptyNamespaces({ options, gitaly }: CollectorState): readonly string[]
   );
   if (role === 'agent' || !isComplete) return [];
   const { pods, statefulSets } = objectsOf(stores, gitaly);
-  const used = new Set([...pods, ...statefulSets].map(({ namespace }) => namespace));
+  const wanted = statefulSets.filter(({ replicas }) => replicas > 0);
+  const used = new Set([...pods, ...wanted].map(({ namespace }) => namespace));
   if (namespaces !== undefined) return [...new Set(namespaces)].filter((each) => !used.has(each));
   return used.size === 0 ? [''] : [];
 }
@@ -228,7 +234,7 @@ function emptyNamespaces({ options, gitaly }: CollectorState): readonly string[]
 const emptinessFailures = (state: CollectorState): readonly Failure[] =>
   emptyNamespaces(state).map((namespace) => ({
     reason: 'missing',
-    message: `no pod or StatefulSet of Gitaly in ${namespace === '' ? 'any namespace' : `namespace ${namespace}`}: check kubernetes.namespace and kubernetes.gitaly-selector (kubectl get pods -A -l app=gitaly --show-labels)`,
+    message: `no pod of Gitaly, and no StatefulSet that wants one, in ${namespace === '' ? 'any namespace' : `namespace ${namespace}`}: check its replicas, kubernetes.namespace and kubernetes.gitaly-selector (kubectl get pods -A -l app=gitaly --show-labels)`,
   }));
 
 /** Pods that the selectors match, and that are neither component: they would be unseen. */
@@ -240,6 +246,16 @@ function ambiguousPods({ stores, componentOf }: CollectorState['options']): read
     .map(objectName);
   if (names.length === 0) return [];
   const message = `kubernetes.gitaly-selector and kubernetes.praefect-selector both match, and no container is called gitaly or praefect: ${listText(names)}; make the selectors disjoint`;
+  return [{ reason: 'parse', message }];
+}
+
+/** Alerts on restarts and OOM kills are about Gitaly's container: those of these pods would be in none. */
+function unknownContainers(pods: readonly Pod[]): readonly Failure[] {
+  const names = pods
+    .filter((pod) => pod.containers.length > 1 && mainContainer(pod) === undefined)
+    .map(objectName);
+  if (names.length === 0) return [];
+  const message = `which container runs Gitaly is unknown in ${listText(names)}, and so are its restarts and OOM kills: call it gitaly`;
   return [{ reason: 'parse', message }];
 }
 

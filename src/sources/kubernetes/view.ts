@@ -2,11 +2,12 @@
 
 import type { Failure } from '../../scheduler/outcome.ts';
 import { type Identity, identityKey } from '../identity.ts';
-import { type FirstSeenReady, lastEventTime, type PastTime } from './api-time.ts';
+import { lastEventTime, type PastTime } from './api-time.ts';
 import { pressureConditions } from './cluster-families.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
 import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
 import {
+  containerLabel,
   gitalyBudgets,
   newestOfEachName,
   nodeNamesOf,
@@ -18,6 +19,7 @@ import type { KubeEvent, Node, Pod, PodDisruptionBudget, Workload } from './obje
 import { isReady } from './rotation/milestones.ts';
 import type { OngoingRotation, Rotation } from './rotation/rotation.ts';
 import { terminationText } from './rotation/termination.ts';
+import type { SeenTimes } from './seen-times.ts';
 import {
   apiClockSkewMs,
   mayBeUnread,
@@ -67,7 +69,10 @@ export interface PodView {
   readonly since: number;
   /** One for each waiting container, init containers included. */
   readonly waitingReasons: readonly WaitingReason[];
-  /** The last termination of each container that has been restarted; `finishedAt` in milliseconds since 1970. */
+  /**
+   * The last termination of each container that has been restarted; `container` as in metrics, `finishedAt` in
+   * milliseconds since 1970.
+   */
   readonly lastTerminations: readonly {
     readonly container: string;
     readonly reason: RestartReason;
@@ -99,7 +104,7 @@ interface ViewInputs {
   readonly isGitaly: (workload: Workload) => boolean;
   readonly facts: PodFacts;
   readonly pastTime: PastTime;
-  readonly firstSeenReady: FirstSeenReady;
+  readonly seenTimes: SeenTimes;
   readonly now: number;
 }
 
@@ -163,21 +168,22 @@ function isAboutPresentPhase({ reason, lastAt, createdAt }: KubeEvent, pod: Pod)
 function podView(
   pod: Pod,
   newest: KubeEvent | undefined,
-  { pastTime, firstSeenReady, now }: Pick<ViewInputs, 'pastTime' | 'firstSeenReady' | 'now'>,
+  { pastTime, seenTimes, now }: Pick<ViewInputs, 'pastTime' | 'seenTimes' | 'now'>,
 ): PodView {
   const createdAt = pastTime(pod.createdAt, 'api');
-  const readySince = pastTime(pod.conditions['Ready']?.since, 'node');
-  const condition = pod.conditions['Ready'];
+  const isReadyDated = pod.conditions['Ready']?.since !== undefined;
   return {
     identity: podIdentity(pod),
     isReady: isReady(pod),
-    since: (condition?.since === undefined ? createdAt : readySince) ?? firstSeenReady(pod) ?? now,
+    since: (isReadyDated ? undefined : createdAt) ?? seenTimes.readySince(pod) ?? now,
     waitingReasons: waitingReasonsOf(pod),
-    lastTerminations: allContainers(pod).flatMap(({ name, lastTermination: last }) =>
-      last?.finishedAt === undefined || pastTime(last.finishedAt, 'node') === undefined
+    lastTerminations: allContainers(pod).flatMap((container) => {
+      const finishedAt = seenTimes.endedAt(pod, container);
+      const reason = restartReasonOf(container.lastTermination);
+      return finishedAt === undefined
         ? []
-        : [{ container: name, reason: restartReasonOf(last), finishedAt: last.finishedAt }],
-    ),
+        : [{ container: containerLabel(pod, container, 'gitaly'), reason, finishedAt }];
+    }),
     terminated: terminationText(pod),
     ...(pod.deletion !== undefined && pod.finalizers?.length ? { finalizers: pod.finalizers } : {}),
     warning: newest === undefined ? undefined : `${newest.reason}: ${newest.message}`,

@@ -187,7 +187,7 @@ test('a namespace without Gitaly is a problem with the alert of its collector', 
     { id: 'namespace_without_gitaly', alert: 'GitalyExporterCollectorFailing', subject: 'gitlab' },
   ]);
   expect(problems({ emptyNamespaces: [''] })).toMatchObject([
-    { title: 'No pod or StatefulSet of Gitaly in any namespace' },
+    { title: 'No Gitaly runs in any namespace' },
   ]);
 });
 

@@ -30,7 +30,7 @@ const pod = (uid: string, restartCount: number, reason = '', change: Partial<Pod
 
 function countedRestarts() {
   const pods = createFakeStore<Pod>();
-  const counters = countRestarts(pods, isGitaly, () => started);
+  const counters = countRestarts(pods, isGitaly, () => started, 'gitaly');
   return {
     pods,
     counts: () =>

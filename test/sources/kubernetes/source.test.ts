@@ -439,8 +439,22 @@ describe('a missing Gitaly', () => {
     stores.statefulSets.put({ ...set, replicas: 1, ordinalsStart: 5 }, started);
     expect(source.view().missing.map(({ pod }) => pod)).toEqual(['gl-gitaly-default-5']);
     stores.statefulSets.put({ ...set, replicas: 0 }, started);
-    expect([source.view().missing, source.view().emptyNamespaces]).toEqual([[], []]);
+    expect([source.view().missing, source.view().emptyNamespaces]).toEqual([[], ['']]);
     expect(ready(linesOf(await block()), 'gl-gitaly-default-0')).toEqual([]);
+  });
+
+  test('whose StatefulSet is scaled to 0 makes its namespace one without Gitaly', async () => {
+    const stores = createFakeStores();
+    const { collect, source } = createSource(stores, started, 'all', ['gitlab']);
+    listMoment(stores, 'rotate-delete', '0-before');
+    expect(source.view().emptyNamespaces).toEqual([]);
+    stores.statefulSets.list(
+      stores.statefulSets.all().map((set) => ({ ...set, replicas: 0 })),
+      started,
+    );
+    stores.pods.list([], started);
+    expect(source.view()).toMatchObject({ emptyNamespaces: ['gitlab'], missing: [] });
+    expect(await collect()).toMatchObject({ kind: 'failed', reason: 'missing' });
   });
 
   test('whose StatefulSet was deleted is reported as missing for six hours', async () => {
@@ -484,7 +498,9 @@ describe('a missing Gitaly', () => {
     for (const set of all.stores.statefulSets.all()) all.stores.statefulSets.remove(set, started);
     expect(await all.collect()).toMatchObject({
       ...{ kind: 'failed', reason: 'missing' },
-      message: expect.stringContaining('no pod or StatefulSet of Gitaly in any namespace'),
+      message: expect.stringContaining(
+        'no pod of Gitaly, and no StatefulSet that wants one, in any namespace',
+      ),
     });
     const stores = createFakeStores();
     const two = createSource(stores, started, 'all', ['gitlab', 'gitlab-dr']);
@@ -553,30 +569,113 @@ describe.each([-5, 5])('with a clock of the API server that is %i h off', (hours
   );
 });
 
-test('times of a node whose clock is hours ahead are not used, as they would read as fresh for hours', async () => {
+describe.each([2, -2])('with a clock of a node that is %i h off', (hours) => {
+  function restarting() {
+    const started = moment('00:26:30');
+    const stores = createFakeStores();
+    const found = createSource(stores, started);
+    listMoment(stores, 'rotate-delete', '0-before');
+    const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+    if (pod === undefined) throw new Error('the recording has changed');
+    /** As the kubelet of this node reports a kill now. */
+    const killed = (): Pod => {
+      const at = found.clock.now() + hours * 3_600_000;
+      const unready = { status: 'False', reason: 'ContainersNotReady', since: at } as const;
+      const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: at - 9000, finishedAt: at };
+      return {
+        ...pod,
+        conditions: { ...pod.conditions, Ready: unready, ContainersReady: unready },
+        containers: pod.containers.map((each) => ({ ...each, restartCount: 1, lastTermination })),
+      };
+    };
+    const shown = () => found.source.view().pods.find(({ identity }) => identity.pod === pod.name);
+    const lastRestarts = async () =>
+      linesOf(await found.block()).filter((line) => line.includes('last_restart'));
+    return { ...found, stores, killed, shown, lastRestarts };
+  }
+
+  test('an OOM kill and the condition Ready have the time at which the exporter saw them', async () => {
+    const { clock, stores, killed, shown, lastRestarts } = restarting();
+    await clock.advance(10_000);
+    const seenAt = clock.now();
+    stores.pods.put(killed(), seenAt);
+    await clock.advance(30_000);
+    const lastTerminations = [{ container: 'gitaly', reason: 'OOMKilled', finishedAt: seenAt }];
+    expect(shown()).toMatchObject({ isReady: false, since: seenAt, lastTerminations });
+    const lines = await lastRestarts();
+    expect(lines.map((line) => line.split(' ').at(-1))).toEqual([String(seenAt / 1000)]);
+  });
+
+  test('one from before the exporter saw the pod is never in the future', async () => {
+    const { clock, stores, killed, shown, lastRestarts } = restarting();
+    stores.pods.list([killed()], clock.now());
+    await clock.advance(30_000);
+    for (const { finishedAt } of shown()?.lastTerminations ?? [])
+      expect(finishedAt).toBeLessThanOrEqual(clock.now());
+    expect(await lastRestarts()).toHaveLength(1);
+  });
+});
+
+test('a termination whose time the API does not have is that of its restart, unless it is from before', async () => {
   const started = moment('00:26:30');
   const stores = createFakeStores();
-  const { source, clock, block } = createSource(stores, started);
+  const { source, clock } = createSource(stores, started);
   listMoment(stores, 'rotate-delete', '0-before');
   const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
   if (pod === undefined) throw new Error('the recording has changed');
+  const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: undefined, finishedAt: undefined };
+  const killed = (restartCount: number): Pod => ({
+    ...pod,
+    containers: pod.containers.map((each) => ({ ...each, restartCount, lastTermination })),
+  });
+  const ends = () =>
+    source.view().pods.flatMap((each) => each.lastTerminations.map((last) => last.finishedAt));
+  stores.pods.list([killed(1)], clock.now());
+  expect(ends()).toEqual([]);
   await clock.advance(10_000);
-  const ahead = clock.now() + 7_200_000;
-  const unready = { status: 'False', reason: 'ContainersNotReady', since: ahead } as const;
-  const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: ahead - 9000, finishedAt: ahead };
-  stores.pods.put(
-    {
-      ...pod,
-      conditions: { ...pod.conditions, Ready: unready, ContainersReady: unready },
-      containers: pod.containers.map((each) => ({ ...each, lastTermination })),
-    },
-    clock.now(),
-  );
-  const seenAt = clock.now();
-  await clock.advance(30_000);
-  const view = source.view().pods.find(({ identity }) => identity.pod === pod.name);
-  expect(view).toMatchObject({ isReady: false, since: seenAt, lastTerminations: [] });
-  expect(linesOf(await block()).filter((line) => line.includes('last_restart'))).toEqual([]);
+  stores.pods.put(killed(2), clock.now());
+  expect(ends()).toEqual([clock.now()]);
+});
+
+describe('a Gitaly whose container has another name', () => {
+  function renamed(image: string) {
+    const stores = createFakeStores();
+    const created = createSource(stores, moment('00:26:30'));
+    listMoment(stores, 'rotate-delete', '0-before');
+    const pods = stores.pods.all().filter(({ labels }) => labels['app'] === 'gitaly');
+    const at = created.clock.now();
+    const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: at - 9000, finishedAt: at };
+    for (const pod of pods)
+      stores.pods.put(
+        {
+          ...pod,
+          containers: pod.containers.flatMap((each) => [
+            { ...each, name: 'server', image, restartCount: 1, lastTermination },
+            { ...each, name: 'istio-proxy', image: 'docker.io/istio/proxyv2:1.27.0', restartCount: 1 },
+          ]),
+        },
+        at,
+      );
+    return { ...created, pods };
+  }
+
+  test('has its OOM kills under the name by which alerts select them, and those of its sidecar not', async () => {
+    const { block, pods, problems, clock } = renamed('registry.example.com/build/gitaly-fips:v18.4.0');
+    const lines = linesOf(await block());
+    const killed = (container: string) =>
+      lines.filter((line) => line.endsWith(`container="${container}",reason="OOMKilled"} 1`));
+    expect([killed('gitaly').length, killed('server').length]).toEqual([pods.length, 0]);
+    expect(lines.some((line) => line.includes('container="istio-proxy"'))).toBe(true);
+    const found = await problems(clock.now() + 10_000);
+    expect(found.filter(({ id }) => id === 'gitaly_oom_killed')).toHaveLength(pods.length);
+  });
+
+  test('makes the collector fail where nothing shows which of its containers it is', async () => {
+    const { collect } = renamed('registry.example.com/app:1');
+    const outcome = await collect();
+    expect(outcome).toMatchObject({ kind: 'failed', reason: 'parse' });
+    expect(JSON.stringify(outcome)).toContain('which container runs Gitaly is unknown');
+  });
 });
 
 describe('the warning event that is quoted as the reason', () => {

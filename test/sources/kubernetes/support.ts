@@ -123,7 +123,9 @@ const streams = new Map<string, readonly Step[]>();
 
 /** Lists the objects of a recorded moment. */
 export function listMoment(stores: FakeStores, name: string, moment: string): void {
-  const { items, paths } = archive(name);
+  const { items, paths, text } = archive(name);
+  const takenAt = `${moment}/taken-at`;
+  const at = paths.includes(takenAt) ? Date.parse(text(takenAt).trim()) : undefined;
   const parsed = <T>(resource: string, of: (raw: unknown) => Parsed<T>): readonly T[] => {
     const path = `${moment}/${resource}.json`;
     const known = lists.get(name + path);
@@ -136,7 +138,7 @@ export function listMoment(stores: FakeStores, name: string, moment: string): vo
   stores.statefulSets.list(parsed('statefulsets', statefulSetOf));
   stores.disruptionBudgets.list(parsed('poddisruptionbudgets', disruptionBudgetOf));
   stores.events.list(parsed('events', eventOf));
-  stores.pods.list(parsed('pods', podOf));
+  stores.pods.list(parsed('pods', podOf), at);
 }
 
 function stepOf(resource: Step['resource'], type: Step['type'], raw: unknown, at: number): Step {

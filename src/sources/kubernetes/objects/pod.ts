@@ -25,7 +25,7 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
     const meta = metaOf(object);
     const spec = fieldsOf(object['spec']);
     const status = fieldsOf(object['status']);
-    const { containers, initContainers, ...ofSpec } = specOf(spec);
+    const { containers, initContainers, resources, ...ofSpec } = specOf(spec);
     return {
       kind: 'Pod',
       ...meta,
@@ -37,6 +37,7 @@ export const podOf = (raw: unknown): Parsed<Pod> =>
       containers: withStatuses(containers, status['containerStatuses']),
       initContainers: withStatuses(initContainers, status['initContainerStatuses']),
       startTime: timeOf(status['startTime']),
+      resources: appliedResources(status['resources'], resources),
       ...ofSpec,
       antiAffinity: antiAffinityOf(fieldsOf(fieldsOf(spec['affinity'])['podAntiAffinity']), meta),
     };
@@ -146,10 +147,21 @@ function containerSpecOf(raw: unknown): ContainerSpec {
 /** Spec and status are matched by the container's name. */
 function withStatuses(specs: readonly ContainerSpec[], statuses: unknown): readonly Container[] {
   const byName = new Map(elementsOf(statuses).map((each) => [fieldsOf(each)['name'], fieldsOf(each)]));
-  return specs.map((spec) => ({ ...spec, ...containerStatusOf(spec.name, byName.get(spec.name)) }));
+  return specs.map((spec) => {
+    const status = byName.get(spec.name) ?? {};
+    const resources = appliedResources(status['resources'], spec.resources);
+    return { ...spec, resources, ...containerStatusOf(spec.name, status) };
+  });
 }
 
-const containerStatusOf = (name: string, status: Fields = {}): ContainerStatus => ({
+/**
+ * Those that the kubelet applied, where it reports them (Kubernetes >= 1.33): the spec has what a resize in place is to
+ * reach, also while the node has too little memory for it.
+ */
+const appliedResources = (reported: unknown, wanted: Resources): Resources =>
+  Object.keys(fieldsOf(reported)).length === 0 ? wanted : resourcesOf(reported);
+
+const containerStatusOf = (name: string, status: Fields): ContainerStatus => ({
   id: textOf(status['containerID'], 256),
   started: flagOf(status['started'], `started of container ${name}`),
   restartCount: countOf(status['restartCount'], `restartCount of container ${name}`),

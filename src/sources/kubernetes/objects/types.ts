@@ -71,6 +71,7 @@ type ContainerState =
 export interface Container {
   readonly name: string;
   readonly image: string;
+  /** As applied by its kubelet; of the spec where the status has none. */
   readonly resources: Resources;
   /** Plain values of the variables in use: GOMEMLIMIT. */
   readonly env: Readonly<Record<string, string>>;
@@ -117,7 +118,7 @@ export interface Pod extends Meta {
   readonly hostUsers?: boolean | undefined;
   /** `Never`: the pod waits for free capacity, whatever its priority. */
   readonly preemptionPolicy?: string | undefined;
-  /** spec.resources (pod-level, Kubernetes >= 1.34), where given. */
+  /** Pod-level (Kubernetes >= 1.34), where given; as of its containers. */
   readonly resources: Resources;
   /** spec.overhead, set by a RuntimeClass (Kata); absent: no overhead. */
   readonly overhead?: { readonly memory: number | undefined; readonly cpu: number | undefined } | undefined;

@@ -130,6 +130,24 @@ describe('a Gitaly pod', () => {
     });
   });
 
+  test('has the resources that its kubelet applied, not those that a resize in place is to reach', () => {
+    const raw = structuredClone(named(good.items('at-rest/pods.json'), 'gl-gitaly-default-0')) as {
+      spec: { resources?: unknown; containers: { resources: unknown }[] };
+      status: { resources?: unknown; containerStatuses: { resources?: unknown }[] };
+    };
+    const of = (memory: string) => ({ requests: { cpu: '4', memory }, limits: { cpu: '4', memory } });
+    for (const container of raw.spec.containers) container.resources = of('64Gi');
+    for (const status of raw.status.containerStatuses) status.resources = of('10Gi');
+    raw.spec.resources = of('70Gi');
+    raw.status.resources = of('12Gi');
+    const pod = object(podOf(raw));
+    expect(pod.containers[0]?.resources).toMatchObject({
+      memoryRequest: 10 * 2 ** 30,
+      memoryLimit: 10 * 2 ** 30,
+    });
+    expect(pod.resources).toMatchObject({ memoryRequest: 12 * 2 ** 30, memoryLimit: 12 * 2 ** 30 });
+  });
+
   test("with the chart's defaults has preferred anti-affinity, no limits and no PriorityClass", () => {
     const pod = object(podOf(named(defaults.items('at-rest/pods.json'), 'gl-gitaly-default-0')));
     expect(pod).toMatchObject({
