@@ -186,9 +186,7 @@ test('a namespace without Gitaly is a problem with the alert of its collector', 
   expect(problems({ emptyNamespaces: ['gitlab'] })).toMatchObject([
     { id: 'namespace_without_gitaly', alert: 'GitalyExporterCollectorFailing', subject: 'gitlab' },
   ]);
-  expect(problems({ emptyNamespaces: [''] })).toMatchObject([
-    { title: 'No Gitaly runs in any namespace' },
-  ]);
+  expect(problems({ emptyNamespaces: [''] })).toMatchObject([{ title: 'No Gitaly runs in any namespace' }]);
 });
 
 test('a clock of the API server beyond the tolerance is a problem in both directions', () => {
