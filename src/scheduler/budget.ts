@@ -5,8 +5,9 @@
  *
  * The cost of a query is known only after it, so between the start of any query and any later moment the time spent
  * exceeds `ratio` of that time by one query at most. Debt is not capped: a cap would let the heaviest queries, which
- * the limit is for, take more than their share. Only a cost that comes once (a first load) can be waived in part:
- * repaid in full, 10 s at 1% would delay the second refresh after a restart by 17 minutes, possibly in an incident.
+ * the limit is for, take more than their share. Two costs can be waived in part, as both come in incidents. One that
+ * comes once, a first load: repaid in full, 10 s at 1% would delay the second refresh after a restart by 17 minutes. And
+ * that of reserved collectors: a probe of 2 s would be the last one for 7 minutes.
  * Only the monotonic clock counts; on Linux it stops while the machine sleeps, which makes a debt last longer.
  */
 import type { Clock } from '../lib/clock.ts';
@@ -18,8 +19,13 @@ export interface Budget {
   charge(ms: number): void;
   /** Monotonic time from which a shared query may start. */
   readyAt(): number;
-  /** Waives the part of the debt that lasts beyond `ms` from now: for a cost that comes once. */
-  waiveBeyond(ms: number): void;
+  /**
+   * Waives the part of the debt that lasts beyond `ms` from now: for a cost that comes once, or must not delay the next
+   * query for longer. Returns the time of queries, in milliseconds, that it waived.
+   */
+  waiveBeyond(ms: number): number;
+  /** Waives this much of the time that was charged. */
+  waive(ms: number): void;
   /** Everything charged so far, in seconds, whether or not it was waived. */
   spentSeconds(): number;
 }
@@ -39,7 +45,12 @@ export function createBudget(ratio: number, clock: Clock): Budget {
       paidUntil = Math.max(paidUntil, clock.monotonic() - ms) + ms / ratio;
     },
     waiveBeyond(ms) {
-      paidUntil = Math.min(paidUntil, clock.monotonic() + ms);
+      const waivedMs = Math.max(0, paidUntil - clock.monotonic() - ms);
+      paidUntil -= waivedMs;
+      return waivedMs * ratio;
+    },
+    waive(ms) {
+      paidUntil -= ms / ratio;
     },
     readyAt: () => paidUntil,
     spentSeconds: () => spentMs / 1000,

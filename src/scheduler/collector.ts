@@ -61,8 +61,8 @@ export interface IntervalSchedule {
   readonly budget?: Budget;
   /**
    * `reserved`: these collectors together may always spend half the budget, whatever the others have spent (the
-   * health of storages must not wait behind a heavy refresh). If they need more, their intervals get longer.
-   * Default `shared`.
+   * health of storages must not wait behind a heavy refresh). If they need more, their intervals get longer, up to half
+   * a minute. Default `shared`.
    */
   readonly priority?: 'shared' | 'reserved';
   /**

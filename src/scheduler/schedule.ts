@@ -17,6 +17,12 @@ export const wakeSpacingMs = 500;
 /** A failed run is retried this soon, where the interval is longer, so that a recovery shows within half a minute. */
 export const retryMs = 30_000;
 
+/**
+ * A reserved collector waits at most this long for the debt of reserved ones: a database that has become slow must be
+ * watched, and its last health must not count for as long as the debt lasts.
+ */
+export const reservedWaitMs = 30_000;
+
 /** The staleness limit is extended to this many times `maxAgeMs` at most, whatever the budget. */
 export const maxAgeExtension = 10;
 
@@ -137,7 +143,10 @@ export function noteStart(timetable: Timetable, cause: Run['cause'], now: number
     // Measured by the account, not by the run's duration: waiting and reconnecting cost the source nothing. A woken
     // run at the same time may be counted with it, which can only make the wait longer.
     const spent = account.budget.spentSeconds() - spentBefore;
-    if (schedule.priority === 'reserved') account.reserve.charge(Math.max(0, spent * 1000));
+    if (schedule.priority !== 'reserved') return;
+    account.reserve.charge(Math.max(0, spent * 1000));
+    // Or the other collectors would repay it.
+    account.budget.waive(account.reserve.waiveBeyond(reservedWaitMs));
   };
 }
 

@@ -126,6 +126,29 @@ describe('a reserved collector', () => {
     expect(flat.get('gitaly_exporter_collector_budget_limited{collector="health"}')).toBe(1);
   });
 
+  test('runs again within half a minute after a slow query, which the others do not repay', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const schedule = every(1000, { budget, priority: 'reserved', timeoutMs: 2000, maxAgeMs: 10_000 });
+    const health = collector('health', schedule, (_, nth) =>
+      query(clock, budget, nth === 11 ? 1900 : 2, ok('health')),
+    );
+    const shared = collector('shared', every(15_000, { budget }), () =>
+      query(clock, budget, 10, ok('shared')),
+    );
+    const runner = run([health, shared]);
+    await clock.advance(41_000);
+    expect(runner.status()[0]!.schedule!.maxAgeMs).toBeLessThan(70_000);
+    await clock.advance(60_000);
+    expect(health.runs.slice(10, 12)).toEqual(['due at 10 s', 'due at 41.9 s']);
+    expect(shared.runs.slice(0, 4)).toEqual([
+      'due at 0.005 s',
+      'due at 25.95 s',
+      'due at 30.005 s',
+      'due at 45.2 s',
+    ]);
+  });
+
   test('runs before shared ones when the budget allows both', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.5, clock);
@@ -260,14 +283,14 @@ describe('first runs', () => {
     expect(runner.ready()).toBe(true);
     await clock.advance(900_000);
     expect(all.map(({ runs }) => runs.slice(0, 2))).toEqual([
-      ['due at 0 s', 'due at 800 s'],
-      ['due at 2 s', 'due at 402 s'],
-      ['due at 4 s'],
+      ['due at 0 s', 'due at 560 s'],
+      ['due at 2 s', 'due at 60.005 s'],
+      ['due at 4 s', 'due at 824 s'],
     ]);
   });
 });
 
-test('all queries together never take more than the ratio, the first runs, and one query of each priority', async () => {
+test('all queries together never take more than the ratio, the first runs, one query of each priority, and a reserved one each half minute', async () => {
   const collectorModel = fc.record({
     reserved: fc.boolean(),
     everySeconds: fc.integer({ min: 1, max: 120 }),
@@ -293,7 +316,8 @@ test('all queries together never take more than the ratio, the first runs, and o
         run(collectors);
         for (let step = 0; step < 30; step += 1) {
           await clock.advance(20_000);
-          const allowed = ratio * seconds() + first + most.shared + most.reserved;
+          const reserved = most.reserved * (1 + seconds() / 30);
+          const allowed = ratio * seconds() + first + most.shared + reserved;
           expect(budget.spentSeconds()).toBeLessThanOrEqual(allowed + 1e-6);
         }
       },

@@ -20,8 +20,8 @@ export interface DatabaseOptions {
   readonly connection: DatabaseConnection;
   readonly clock: Clock;
   /**
-   * Charged the wall time of every query, failed ones included, less the network's round trips, which do not load the
-   * database. Waiting in the queue and connecting are free.
+   * Charged the time of every statement, failed ones included, less the network's round trips and those without a
+   * response, which do not load the database. Waiting in the queue and connecting are free.
    */
   readonly budget: Budget;
   readonly log?: Log;
@@ -100,7 +100,7 @@ export function createDatabase({
         ? faulty(closing.signal.aborted ? shuttingDown : queueTimeout)
         : await connected(signal);
     const started = clock.monotonic();
-    const roundTripsBefore = live.ok ? live.value.roundTrips() : 0;
+    const before = live.ok ? { roundTrips: live.value.roundTrips(), busyMs: live.value.busyMs() } : undefined;
     const elapsedMs = (): number => clock.monotonic() - started;
     return {
       live,
@@ -110,9 +110,9 @@ export function createDatabase({
           ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
           : { ok: false, failure: databaseFailure(result.fault, connection, purpose) },
       end(): void {
-        if (live.ok) {
-          const networkMs = (live.value.roundTrips() - roundTripsBefore) * roundTripMs;
-          budget.charge(Math.max(0, elapsedMs() - networkMs));
+        if (live.ok && before !== undefined) {
+          const networkMs = (live.value.roundTrips() - before.roundTrips) * roundTripMs;
+          budget.charge(Math.max(0, live.value.busyMs() - before.busyMs - networkMs));
         }
         deadline.release();
         leave?.();

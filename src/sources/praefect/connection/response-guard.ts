@@ -29,6 +29,8 @@ export interface ResponseGuard {
   expect(bounds: ResponseBounds): void;
   /** Why the connection must be closed; the chunk must then not be processed. */
   check(chunk: Buffer): DatabaseFault | undefined;
+  /** Received since the last `expect`. */
+  bytes(): number;
 }
 
 export function createResponseGuard(): ResponseGuard {
@@ -89,6 +91,7 @@ export function createResponseGuard(): ResponseGuard {
       }
       return undefined;
     },
+    bytes: () => bytes,
   };
 }
 

@@ -35,6 +35,11 @@ export interface Session {
   ): Promise<DatabaseResult<readonly DatabaseRow[]>>;
   /** Messages that were sent and waited for since the connection was opened. */
   roundTrips(): number;
+  /**
+   * Time of all statements since then, without those that had no response when their statement_timeout was over: the
+   * server would have ended them, so it did not run them. It hangs, the network lost them, or this process was suspended.
+   */
+  busyMs(): number;
   /** Why the session is unusable; undefined while it is usable. */
   lost(): DatabaseFault | undefined;
   /** True between the statements of an open transaction, failed or not. */
@@ -64,6 +69,7 @@ export function createSession(
 ): Session {
   let lost: DatabaseFault | undefined;
   let roundTrips = 0;
+  let busyMs = 0;
   let onReady: (() => void) | undefined;
   const { promise: closed, resolve: markClosed } = Promise.withResolvers<void>();
 
@@ -133,15 +139,23 @@ export function createSession(
       (value) => succeeded(value),
       (error: unknown) => faulty(stream.violation() ?? faultOf(error, context, running())),
     );
+    let isUnanswered = false;
     try {
-      const first = await Promise.race([outcome, gaveUp]);
+      const raced = await Promise.race([outcome, gaveUp]);
+      const { elapsedMs } = running();
+      // The process was suspended and reads the response after the deadline: it is as old as the suspension.
+      const isLate = elapsedMs > statementTimeoutMs + graceMs;
+      const first = isLate ? 'gave up' : raced;
+      isUnanswered =
+        isLate || (first === 'gave up' && elapsedMs >= statementTimeoutMs && stream.responseBytes() === 0);
       // pg reports an error before the server is ready for the next statement, or before the connection ends.
       const settled = first === 'gave up' ? first : await Promise.race([isReady, gaveUp]);
       if (thrown !== undefined) throw thrown.error;
       if (first !== 'gave up' && settled !== 'gave up') return first;
       abandon();
-      return first === 'gave up' ? faulty(noResponse(deadline.isTimedOut(), running())) : first;
+      return first === 'gave up' ? faulty(noResponse(isLate || deadline.isTimedOut(), running())) : first;
     } finally {
+      if (!isUnanswered) busyMs += running().elapsedMs;
       deadline.release();
       onReady = undefined;
     }
@@ -151,6 +165,7 @@ export function createSession(
     facts,
     send,
     roundTrips: () => roundTrips,
+    busyMs: () => busyMs,
     lost: () => lost,
     isInTransaction: () => client.getTransactionStatus() !== 'I',
     abandon,

@@ -164,6 +164,11 @@ export class DriverStream extends Duplex {
     this.#guard.expect(bounds);
   }
 
+  /** Bytes of the response to that statement that have arrived. */
+  responseBytes(): number {
+    return this.#guard.bytes();
+  }
+
   /** Why the stream was destroyed, if the server sent more than was expected. */
   violation(): DatabaseFault | undefined {
     return this.#violation;

@@ -4,6 +4,8 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
+import { systemClock } from '../../../../src/lib/clock.ts';
+import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { startPostgres, type TestDatabase, type TestPostgres } from '../../../support/postgres.ts';
 import { startProxy, startUnresponsive, type TestProxy } from './proxy.ts';
 import { failureIn, type Opened, open, until, valueIn, within } from './support.ts';
@@ -38,9 +40,11 @@ const took = async <T>(work: Promise<T>): Promise<[T, number]> => {
   const started = performance.now();
   return [await work, performance.now() - started];
 };
-const backends = async (): Promise<number> => {
+const backends = async (state?: 'active'): Promise<number> => {
   const { rows } = await admin.query(
-    `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'gitaly-exporter'`,
+    `SELECT count(*)::int AS n FROM pg_stat_activity
+      WHERE application_name = 'gitaly-exporter' AND state = coalesce($1, state)`,
+    [state],
   );
   return rows[0].n;
 };
@@ -145,14 +149,16 @@ describe('an open connection', () => {
     expect(ms).toBeLessThan(2500);
   });
 
-  test('to a stopped server ends the query at its deadline', async () => {
+  test('to a stopped server ends the query at its deadline, and nothing is charged for it', async () => {
     const database = opened(place.connection);
     valueIn(await database.query('SELECT 1', within(5000)));
+    const before = database.budget.spentSeconds();
     server.pause();
     try {
-      const [result, ms] = await took(database.query('SELECT 1', within(300, 5000)));
+      const [result, ms] = await took(database.query('SELECT 1', within(500, 300)));
       expect(failureIn(result).reason).toBe('timeout');
       expect(ms).toBeLessThan(2500);
+      expect(database.budget.spentSeconds()).toBe(before);
     } finally {
       server.resume();
     }
@@ -160,11 +166,31 @@ describe('an open connection', () => {
     await until(async () => (await backends()) === 1);
   });
 
-  test('that abandons a query cancels it on the server', async () => {
+  test('with a response from before the process was suspended has no result, and nothing is charged for it', async () => {
+    let suspendedMs = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + suspendedMs };
+    const budget = createBudget(0.01, clock);
+    const database = opened(place.connection, { clock, budget });
+    valueIn(await database.query('SELECT 1', within(5000)));
+    const before = budget.spentSeconds();
+    const read = database.query('SELECT now() FROM pg_sleep(0.4)', within(5000));
+    // The response is in the socket when the process resumes, and no deadline has ended.
+    await until(async () => (await backends('active')) === 1);
+    suspendedMs = 300_000;
+    expect(failureIn(await read)).toMatchObject({
+      reason: 'timeout',
+      message: expect.stringContaining('no response for 5 min'),
+    });
+    expect(budget.spentSeconds()).toBe(before);
+    expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
+  });
+
+  test('that abandons a query cancels it on the server, and is charged for it', async () => {
     const database = opened(place.connection);
     const [result, ms] = await took(database.query('SELECT pg_sleep(60)', within(300, 30_000)));
     expect(failureIn(result).reason).toBe('timeout');
     expect(ms).toBeLessThan(2500);
+    expect(database.budget.spentSeconds()).toBeGreaterThan(0.1);
     await until(async () => (await backends()) === 0, 2000);
   });
 
