@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import type { Command } from '../src/cli/command.ts';
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major < 22 || (major === 22 && minor < 18)) {
+if (major < 22 || (major === 22 && minor < 19)) {
   process.stderr.write(
-    `gitaly-exporter needs Node.js 22.18 or newer, and this is ${process.version}: install Node.js 24, or use the container image\n`,
+    `gitaly-exporter needs Node.js 22.19 or newer, and this is ${process.version}: install Node.js 24, or use the container image\n`,
   );
   process.exit(2);
 }

@@ -70,7 +70,7 @@ export const accessChecks = {
   }),
   databaseTables: access('database_tables', "Praefect's database", {
     title: 'The role can read every table and view that is queried',
-    why: 'Queries of the other tables fail, and their metrics are absent.',
+    why: 'Queries of these tables fail, and their metrics are absent.',
   }),
   databaseSequence: access('database_sequence', "Praefect's database", {
     title: 'The role can read the sequence of replication jobs',

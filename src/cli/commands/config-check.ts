@@ -30,7 +30,7 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
   io.stdout.write(`\n# ${databaseText}\n`);
   for (const problem of problems) io.stdout.write(`# left out: ${problemText(problem)}\n`);
   io.stdout.write(
-    `# configured storages: ${storages ?? 'unknown; those that Praefect contacted within the last day are shown'}\n`,
+    `# configured storages: ${storages ?? 'unknown; those that Praefect contacted within the last minute'}\n`,
   );
   return 0;
 }

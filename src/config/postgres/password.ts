@@ -25,10 +25,10 @@ export const passwordFile = (path: string, files: Files): PasswordSource => ({
   description: `the file ${path}`,
   async read() {
     const text = await files.readText(path).catch((error: unknown) => {
-      throw new Error(`the password file ${path} ${whyUnreadable(error)}`, { cause: error });
+      throw new Error(`praefect.database.password-file ${path} ${whyUnreadable(error)}`, { cause: error });
     });
     const password = text.replace(/[\r\n]+$/, '');
-    if (password === '') throw new Error(`the password file ${path} is empty`);
+    if (password === '') throw new Error(`praefect.database.password-file ${path} is empty`);
     return new Secret(password);
   },
 });

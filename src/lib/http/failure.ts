@@ -13,7 +13,7 @@ const reasonOfKind = {
   plain_text: 'tls',
   not_http: 'parse',
   /** The connection ended before the response did. */
-  truncated: 'parse',
+  truncated: 'refused',
   encoding: 'parse',
   too_large: 'too_large',
   /** HTTP 101, which was not asked for. */

@@ -42,7 +42,7 @@ export function createVariantSource(database: Database, events: EventLog): Varia
     const read = await database.query(variantSql, {
       signal,
       statementTimeoutMs: detectTimeoutMs,
-      purpose: "the form of Praefect's schema",
+      purpose: "Praefect's schema",
     });
     // An unreachable database says nothing about its schema: the known variant stays.
     if (!read.ok) return read.failure;

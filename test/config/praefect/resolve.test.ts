@@ -229,7 +229,7 @@ describe('the password', () => {
 
     delete files['/run/password'];
     await expect(byFile.value.database!.password()).rejects.toThrow(
-      'the password file /run/password does not exist',
+      'praefect.database.password-file /run/password does not exist',
     );
     files[tomlPath] = 'password = "SENTINEL';
     await expect(byToml.value.database!.password()).rejects.toThrow(
@@ -281,12 +281,12 @@ describe('every problem is reported', () => {
         'PGSSLMODE: sslmode: found "on", expected one of disable, allow, prefer, require, verify-ca, verify-full',
       ],
     ],
-    [[url, '--praefect.database.password-file=/gone'], {}, {}, ['the password file /gone does not exist']],
+    [[url, '--praefect.database.password-file=/gone'], {}, {}, ['praefect.database.password-file /gone does not exist']],
     [
       [url, '--praefect.database.password-file=/empty'],
       { '/empty': '\n' },
       {},
-      ['the password file /empty is empty'],
+      ['praefect.database.password-file /empty is empty'],
     ],
     [
       [url, '--praefect.database.passfile=/pp'],

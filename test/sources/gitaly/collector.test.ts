@@ -162,7 +162,7 @@ describe('the targets', () => {
     const outcome = await collect();
     expect(outcome).toMatchObject({
       kind: 'failed',
-      reason: 'parse',
+      reason: 'refused',
       message: `Gitaly server-2 (${second.url}) closed the connection before its response was complete (ECONNRESET); Praefect server-1 (${praefect.url}) responded with HTTP 500`,
     });
     expect(shown(outcome, 'scrape_up', 'concurrency_in_progress')).toEqual([

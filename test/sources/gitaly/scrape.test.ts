@@ -133,16 +133,16 @@ describe('a response fails that', () => {
       'parse: sent something else than metrics: line 1: is not a sample',
     ],
     ['is not HTTP', 'SSH-2.0-OpenSSH_9.2\r\n', 'parse: does not speak HTTP'],
-    ['is nothing', '', 'parse: closed the connection before its response was complete'],
+    ['is nothing', '', 'refused: closed the connection before its response was complete'],
     [
       'ends within its head',
       'HTTP/1.1 200 OK\r\nContent-',
-      'parse: closed the connection before its response was complete',
+      'refused: closed the connection before its response was complete',
     ],
     [
       'is shorter than its Content-Length',
       `${head('Content-Length: 500')}up 1\n`,
-      'parse: closed the connection before its response was complete',
+      'refused: closed the connection before its response was complete',
     ],
     [
       'is longer than its Content-Length',
@@ -152,7 +152,7 @@ describe('a response fails that', () => {
     [
       'ends before its last chunk',
       `${head('Transfer-Encoding: chunked')}${chunked('up 1\n')}`,
-      'parse: closed the connection before its response was complete',
+      'refused: closed the connection before its response was complete',
     ],
     [
       'has neither a length nor # EOF',
@@ -184,7 +184,7 @@ describe('a response fails that', () => {
     [
       'cut off',
       (whole: Buffer) => whole.subarray(0, whole.length - 4),
-      'parse: closed the connection before its response was complete (Z_BUF_ERROR)',
+      'refused: closed the connection before its response was complete (Z_BUF_ERROR)',
     ],
     [
       'damaged',

@@ -99,7 +99,7 @@ export const praefectChecks: readonly Check[] = [
   {
     id: 'three_praefects',
     title: 'At least three Praefects run',
-    why: "A storage's health is decided by a majority of Praefects. Two of two are needed: with one down there is no failover.",
+    why: 'With two, a restart of one leaves the other alone: it serves every request, and its view alone decides which storages are healthy.',
     expected: 'at least three replicas of Praefect, and three of them ready',
     evidence:
       "the StatefulSet's replicas and ready replicas; on virtual machines the live Praefects according to the database",

@@ -99,6 +99,7 @@ export function createDatabase({
       leave === undefined
         ? faulty(closing.signal.aborted ? shuttingDown : queueTimeout)
         : await connected(signal);
+    const couldConnect = live.ok || leave === undefined;
     const started = clock.monotonic();
     const before = live.ok ? { roundTrips: live.value.roundTrips(), busyMs: live.value.busyMs() } : undefined;
     const elapsedMs = (): number => clock.monotonic() - started;
@@ -108,7 +109,15 @@ export function createDatabase({
       result: <T>(result: DatabaseResult<T>): QueryResult<T> =>
         result.ok
           ? { ok: true, value: result.value, elapsedMs: elapsedMs() }
-          : { ok: false, failure: databaseFailure(result.fault, connection, purpose) },
+          : {
+              ok: false,
+              // What the query reads says nothing about a failed login.
+              failure: databaseFailure(
+                result.fault,
+                connection,
+                couldConnect ? purpose : "Praefect's database",
+              ),
+            },
       end(): void {
         if (live.ok && before !== undefined) {
           const networkMs = (live.value.roundTrips() - before.roundTrips) * roundTripMs;
@@ -155,7 +164,7 @@ export function createDatabase({
 
 /**
  * The shortest time that an empty message takes there and back, in milliseconds: nearly all of it is the network.
- * Without this a round trip of 20 ms alone would exceed the budget of 1 % with one query a second.
+ * Without this a round trip of 20 ms alone would exceed the budget of 1% with one query a second.
  */
 async function fastestRoundTripMs(session: Session, clock: Clock, signal: AbortSignal): Promise<number> {
   let fastest = Number.POSITIVE_INFINITY;

@@ -166,7 +166,11 @@ const unknownClientCa: DatabaseFault = {
  */
 const systemCodes: Readonly<Record<string, DatabaseFault>> = {
   ECONNREFUSED: { reason: 'refused', found: 'connection refused', fix: address },
-  ENOTFOUND: { reason: 'refused', found: 'the host name does not resolve', fix: address },
+  ENOTFOUND: {
+    reason: 'refused',
+    found: 'the host name does not resolve',
+    fix: 'check the host name and DNS',
+  },
   EAI_AGAIN: { reason: 'refused', found: 'the DNS server did not respond', fix: 'check DNS' },
   EAI_FAIL: { reason: 'refused', found: 'the DNS server failed', fix: 'check DNS' },
   EHOSTUNREACH: { reason: 'refused', found: 'no route to the host', fix: address },

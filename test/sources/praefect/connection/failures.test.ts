@@ -338,7 +338,7 @@ describe.each([15, 18] as const)('PostgreSQL %i', (version) => {
   test('every message names the address, and none has the password', () => {
     expect(messages.length).toBeGreaterThan(15);
     for (const message of messages) {
-      expect(message).toMatch(/^the test, at .*:\d+\/.* as \w+: /);
+      expect(message).toMatch(/^(the test|Praefect's database), at .*:\d+\/.* as \w+: /);
       expect(message).not.toContain(sentinel);
     }
     expect(messages).toContainEqual(expect.stringContaining(where()));
