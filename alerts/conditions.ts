@@ -1,10 +1,20 @@
 /** Conditions that several alerts share. */
 import { promDuration } from '../src/monitoring/durations.ts';
 import { clusterLabels, virtualStorageLabels } from '../src/monitoring/labels.ts';
-import { equals, maxOverTime, unless, type Vector } from '../src/monitoring/promql/index.ts';
-import { recorded } from '../src/monitoring/recording.ts';
+import {
+  absentOverTime,
+  equals,
+  type GaugeSelector,
+  maxBy,
+  maxOverTime,
+  or,
+  unless,
+  type Vector,
+} from '../src/monitoring/promql/index.ts';
+import { eachHighest, recorded } from '../src/monitoring/recording.ts';
 import { maintenanceActiveRecording } from '../src/monitoring/recordings/exporter.ts';
 import { healthTrusted } from '../src/monitoring/recordings/praefect.ts';
+import type { AlertThresholds } from '../src/rules/alert-thresholds.ts';
 
 type OfCluster = (typeof clusterLabels)[number];
 type OfVirtualStorage = (typeof virtualStorageLabels)[number];
@@ -35,3 +45,18 @@ export const outsideMaintenance = <Labels extends string>(
     { on: clusterLabels },
   );
 };
+
+/** The clusters in which the metric is absent and existed within the look-back; without any, one series without labels. */
+export function unreported<Labels extends string>(
+  thresholds: AlertThresholds,
+  selector: GaugeSelector<Labels | OfCluster>,
+): Vector<OfCluster> {
+  const lookback = promDuration(thresholds.missingSeriesLookback.value);
+  // Prometheus forgets a target that its service discovery no longer finds, so up does not show it.
+  const missing = unless(
+    maxBy(clusterLabels, maxOverTime(selector, lookback)),
+    eachHighest(thresholds, selector),
+    { on: clusterLabels },
+  );
+  return or(missing, maxBy(clusterLabels, absentOverTime(selector, lookback)));
+}

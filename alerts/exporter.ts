@@ -2,20 +2,18 @@
 
 import { webConfigLastReloadSuccess } from '../src/metrics/http-server.ts';
 import type { Metric } from '../src/metrics/metric.ts';
-import { durationInWords, promDuration } from '../src/monitoring/durations.ts';
+import { durationInWords, lastInWords } from '../src/monitoring/durations.ts';
 import { targetUp } from '../src/monitoring/external-metrics.ts';
 import { clusterLabels } from '../src/monitoring/labels.ts';
 import { overviewDashboard, serversDashboard } from '../src/monitoring/links.ts';
 import {
   above,
-  absentOverTime,
   absoluteValue,
   countBy,
   equals,
   increase,
   like,
   maxBy,
-  maxOverTime,
   not,
   or,
   recordedSelector,
@@ -40,6 +38,7 @@ import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import { podReady } from '../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../src/sources/server-info.ts';
 import { type Alert, alert, judgedWithPage } from './alert.ts';
+import { unreported } from './conditions.ts';
 import { withoutProblem } from './texts.ts';
 
 const targetLabels = [...clusterLabels, 'job', 'instance'] as const;
@@ -79,30 +78,23 @@ function exporterDown({ exporterJob, thresholds }: ExporterSettings): Alert {
     firesWhen: `a target of the exporter's job could not be scraped for ${durationInWords(downFor.value)}`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} cannot be scraped`,
     description: ({ label }) =>
-      `Job ${label('job')}. Unless another instance reports the same, what it monitors is unknown, and other alerts cannot fire; critical ones that fired before are held. Check its pod or unit, and the error on the page Targets of Prometheus.`,
+      `Job ${label('job')}. Unless another instance reports the same, what it monitors is unknown, and other alerts cannot fire; critical ones that fired before keep firing. Check its pod or unit, and the error on the page Targets of Prometheus.`,
   });
 }
 
 function exporterMissing({ thresholds }: ExporterSettings): Alert {
   const { exporterDown: downFor, missingSeriesLookback } = thresholds;
-  const lookback = promDuration(missingSeriesLookback.value);
-  // Prometheus forgets a target that its service discovery no longer finds.
-  const missing = unless(
-    maxBy(clusterLabels, maxOverTime(select(buildInfo), lookback)),
-    eachHighest(thresholds, select(buildInfo)),
-    { on: clusterLabels },
-  );
   return alert({
     name: 'GitalyExporterMissing',
     severity: 'warning',
-    expression: or(missing, maxBy(clusterLabels, absentOverTime(select(buildInfo), lookback))),
+    expression: unreported(thresholds, select(buildInfo)),
     forSeconds: sustained(thresholds, downFor.value),
     noProblem: withoutProblem.noPage,
     panel: { dashboard: overviewDashboard, title: 'Exporters up' },
-    firesWhen: `no exporter of a cluster has been scraped for ${durationInWords(downFor.value)}, or none at all within the last ${durationInWords(missingSeriesLookback.value)}`,
+    firesWhen: `no exporter of a cluster has been scraped for ${durationInWords(downFor.value)}, or none at all within ${lastInWords(missingSeriesLookback.value)}`,
     summary: () => 'No gitaly-exporter is scraped',
     description: () =>
-      'Gitaly and Praefect are not monitored, and other alerts cannot fire; critical ones that fired before are held. Check that the exporter runs and that Prometheus has it as a target (ServiceMonitor, labels, namespace).',
+      'Gitaly and Praefect are not monitored, and other alerts cannot fire; critical ones that fired before keep firing. Check that the exporter runs and that Prometheus has it as a target (ServiceMonitor, labels, namespace).',
   });
 }
 
@@ -149,7 +141,7 @@ function dataStale(thresholds: AlertThresholds): Alert {
         equals(maxBy(['collector'], select(collectorStale, same(...targetLabels))), 1),
         'collector',
         'unknown',
-      )}. Their series are withdrawn, and alerts on them cannot fire. The source does not respond, or the limit of the database's time delays the refreshes. See the exporter's page.`,
+      )}. Their series are withdrawn, and alerts on them cannot fire. The source does not respond, or praefect.database.max-time-ratio delays the refreshes. See the exporter's page.`,
   });
 }
 
@@ -189,7 +181,7 @@ function droppedSeries(thresholds: AlertThresholds): Alert {
     firesWhen: `for ${durationInWords(droppedFor.value)}, a collector produced more series than the limit, and some were dropped`,
     summary: ({ label }) => `gitaly-exporter ${label('instance')} drops series of ${label('collector')}`,
     description: () =>
-      'Metrics of this collector are incomplete, so sums are too low and alerts may not fire. Raise the limit of series per collector, or expose fewer buckets.',
+      'Metrics of this collector are incomplete, so sums are too low and alerts may not fire. Raise metrics.max-series, or lower cgroup.top-buckets.',
   });
 }
 

@@ -1,7 +1,7 @@
 /** Phrases that texts and conditions of several alerts use. */
 
-/** 0.9 is `90 %`, 0.001 is `0.1 %`. */
-export const percent = (ratio: number): string => `${Number((ratio * 100).toPrecision(6))} %`;
+/** 0.9 is `90%`, 0.001 is `0.1%`. */
+export const percent = (ratio: number): string => `${Number((ratio * 100).toPrecision(6))}%`;
 
 /** The Gitaly of an alert with the labels `pod` and `node`: the name of its pod, or of its virtual machine. */
 export const serverName = '{{ or $labels.pod $labels.node }}';

@@ -7,7 +7,7 @@
  * uids, nodes and versions, as fast as the reader accepts them. Server and readers are separate processes. More than
  * 38,000 events are over the exporter's limit for the bytes of one watch: it would wait, and list again.
  *
- * heap: after a full garbage collection, at 10 %, at 50 % and at the end. longest block: the longest time for
+ * heap: after a full garbage collection, at 10%, at 50% and at the end. longest block: the longest time for
  * which the event loop was blocked while events arrived, in CPU time of the thread (wall time would include other
  * processes on a busy machine); an idle one shows 1 ms here. in a list: the same while a list of `pods` pods is
  * read.
@@ -61,7 +61,7 @@ async function compare(): Promise<void> {
   server.kill();
   console.log(`${events} events, lists of ${pods} pods; Node ${process.version}\n`);
   console.log(
-    '| | events/s | cpu of an event | of the main thread | heap at 10, 50, 100 % | resident | longest block | in a list |',
+    '| | events/s | cpu of an event | of the main thread | heap at 10, 50, 100% | resident | longest block | in a list |',
   );
   console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
   for (const [

@@ -1,5 +1,5 @@
 /** Whether Gitaly servers serve, and how well. */
-import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { durationInWords, lastInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { targetUp } from '../../src/monitoring/external-metrics.ts';
 import { limitsDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
@@ -56,6 +56,7 @@ export const availabilityThresholds = {
     'A Gitaly pod is Ready, and no agent reports its cgroups: longer than the start of a node and its agent.',
   ),
   errorBudgetMinimum: count(3600, "Gitaly's RPCs within an hour: the ratio of fewer means nothing."),
+  errorBudgetFor: seconds(2 * minute, 'The ranges of the ratio already span minutes.'),
   errorBudgetSlowFor: seconds(
     3 * hour,
     'A ticket about three days: no hurry, and longer than the short history of a new Prometheus misleads.',
@@ -109,7 +110,7 @@ interface Burn {
 }
 
 function errorBudgetBurn(thresholds: AlertThresholds, { severity, factor, long, short }: Burn): Alert {
-  const { errorBudget, errorBudgetMinimum, keepFiring } = thresholds;
+  const { errorBudget, errorBudgetFor, errorBudgetMinimum, keepFiring } = thresholds;
   const limit = Number((factor * errorBudget.value).toPrecision(6));
   const ratio = above(recorded(grpcErrorRatio[long]), limit);
   const on = { on: grpcLabels };
@@ -121,11 +122,11 @@ function errorBudgetBurn(thresholds: AlertThresholds, { severity, factor, long, 
       above(recorded(grpcRate), errorBudgetMinimum.value / 3600),
       on,
     ),
-    forSeconds: thresholds.databaseReadOnly.value,
+    forSeconds: errorBudgetFor.value,
     noProblem: withoutProblem.notRead,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
     panel: { dashboard: limitsDashboard, title: 'Error ratio of all RPCs' },
-    firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
+    firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value.toLocaleString('en')} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
     summary: ({ label, value }) => `${value('percent')} of Gitaly's RPCs fail (job ${label('job')})`,
     description: ({ label }) =>
       `Errors Internal, Unavailable, Unknown or DataLoss within ${long}. Users see failed pages, clones and pushes. Find the RPC and code: sum by (grpc_method, grpc_code) (rate(grpc_server_handled_total{job="${label('job')}"}[5m])).`,
@@ -152,7 +153,7 @@ function errorBudgetSlowBurn(thresholds: AlertThresholds): Alert {
     forSeconds: errorBudgetSlowFor.value,
     noProblem: withoutProblem.notRead,
     panel: { dashboard: limitsDashboard, title: 'Error ratio of all RPCs' },
-    firesWhen: `for ${durationInWords(errorBudgetSlowFor.value)}, over ${percent(errorBudget.value)} of Gitaly's RPCs (the error budget) failed by the server's fault, over 3d and over 6h, with over ${errorBudgetMinimum.value} RPCs per hour on average. Needs the same metrics`,
+    firesWhen: `for ${durationInWords(errorBudgetSlowFor.value)}, over ${percent(errorBudget.value)} of Gitaly's RPCs (the error budget) failed by the server's fault, over 3d and over 6h, with over ${errorBudgetMinimum.value.toLocaleString('en')} RPCs per hour on average. Needs the same metrics`,
     summary: ({ label, value }) =>
       `${value('percent')} of Gitaly's RPCs failed within 3 days (job ${label('job')})`,
     description: ({ label }) =>
@@ -228,7 +229,7 @@ function metricsUnreadable(thresholds: AlertThresholds): Alert {
     ...judgedWithPage('GitalyMetricsUnreadable', thresholds),
     expression: and(unread, ready, on),
     panel: { dashboard: limitsDashboard, title: 'Unreadable servers' },
-    firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready, or no exporter reports them that did within the last ${durationInWords(missingSeriesLookback.value)}`,
+    firesWhen: `for ${durationInWords(serverMetricsUnread.value)}, the exporter could not read the metrics of a Gitaly pod that is Ready, or no exporter reports them that did within ${lastInWords(missingSeriesLookback.value)}`,
     summary: () => `The metrics of Gitaly ${serverName} cannot be read`,
     description: () =>
       "The pod is Ready, but the exporter does not get its metrics. The use of its limits is unknown, and no alert on dropped requests can fire. Check prometheus_listen_addr and the network policy; the exporter's page shows the reason.",
@@ -275,7 +276,7 @@ function unwatchedHost(thresholds: AlertThresholds): Alert {
     forSeconds: sustained(thresholds, gitalyUnwatched.value),
     noProblem: 'only Prometheus sees that it no longer has an agent as a target',
     panel: { dashboard: serversDashboard, title: 'Servers monitored' },
-    firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, Prometheus has no target that reports the Gitaly of a virtual machine, which one did within the last ${durationInWords(missingSeriesLookback.value)}`,
+    firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, Prometheus has no target that reports the Gitaly of a virtual machine, which one did within ${lastInWords(missingSeriesLookback.value)}`,
     summary: ({ label }) => `No agent reports on the Gitaly of ${label('node')}`,
     description: () =>
       'Whether it runs, its memory, CPU, OOM kills and dropped requests are unknown, and no alert on them can fire. Add its exporter to the targets of Prometheus again (service discovery, labels).',

@@ -1,6 +1,6 @@
 /** Pods, nodes and rollouts of Gitaly on Kubernetes, and recommendations that are no longer followed. */
 import { happenedWithin } from '../../src/monitoring/ages.ts';
-import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { durationInWords, lastInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
@@ -65,7 +65,7 @@ function rotationSlow(thresholds: AlertThresholds): Alert {
       on: podLabels,
     }),
     panel: { dashboard: serversDashboard, title: 'Last rotation by phase' },
-    firesWhen: `within the last ${durationInWords(rotationWindow.value)} the rotation of a Gitaly pod, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
+    firesWhen: `within ${lastInWords(rotationWindow.value)} the rotation of a Gitaly pod, from its deletion until it was Ready again, took over ${durationInWords(slow.value)}`,
     summary: ({ label, value }) => `The rotation of Gitaly pod ${label('pod')} took ${value('duration')}`,
     description: ({ list, same }) =>
       `Its repositories were unavailable for that long. Phases that took long: ${list(

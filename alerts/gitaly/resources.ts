@@ -1,6 +1,6 @@
 /** Memory and CPU of Gitaly servers. */
 import { happenedWithin } from '../../src/monitoring/ages.ts';
-import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { durationInWords, lastInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { capacityDashboard, serversDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
@@ -36,7 +36,7 @@ import { percent, serverName, withoutProblem } from '../texts.ts';
 export const resourceThresholds = {
   gitParentOomEvents: count(
     3,
-    'OOM events of the parent of all Git processes within oomWindow: each may hit any repository.',
+    'OOM events of the parent of all Git processes within oom-window: each may hit any repository.',
   ),
   memoryPressure: ratio(
     0.1,
@@ -76,7 +76,7 @@ function oomKilled(thresholds: AlertThresholds): Alert {
     ...judgedWithPage('GitalyOOMKilled', thresholds),
     expression: happenedWithin(thresholds, recorded(lastOomTime, { level: levelsOfGitaly }), shown),
     panel: { dashboard: serversDashboard, title: 'OOM-killed processes by level' },
-    firesWhen: `within the last ${durationInWords(shown)} processes of a Gitaly were OOM-killed because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
+    firesWhen: `within ${lastInWords(shown)} processes of a Gitaly were OOM-killed because its container, its pod or its node was out of memory (without an agent: Kubernetes restarted its container as OOMKilled)`,
     summary: ({ by }) =>
       `Gitaly ${serverName}: OOM kill, ${by('level', { container: whose.container, pod: whose.pod, node: whose.node })} was out of memory`,
     description: ({ by, value }) =>

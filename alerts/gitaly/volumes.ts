@@ -1,5 +1,5 @@
 /** Volumes with repositories: space and inodes. */
-import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { durationInWords, lastInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { claimAvailableBytes, filesystemAvailable } from '../../src/monitoring/external-metrics.ts';
 import { capacityDashboard } from '../../src/monitoring/links.ts';
 import {
@@ -134,7 +134,7 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
     'repo-data-(.+)',
   );
   const ready = equals(eachHighest(thresholds, select(podReady)), 1);
-  const before = `which it did within the last ${durationInWords(missingSeriesLookback.value)}`;
+  const before = `which it did within ${lastInWords(missingSeriesLookback.value)}`;
   const rule = <Labels extends string>(
     expression: Vector<Labels>,
     of: string,

@@ -176,8 +176,8 @@ function restartUnsafe(thresholds: AlertThresholds): Alert {
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Repositories at risk by storage' },
     firesWhen: `for ${durationInWords(unsafeFor.value)}, repositories would have become unavailable by a restart of the storage, because their other replicas were behind or on unhealthy storages, outside of maintenance windows`,
-    summary: () =>
-      `A restart of ${storageName} would make {{ $value | printf "%.0f" }} repositories unavailable`,
+    summary: ({ count }) =>
+      `A restart of ${storageName} would make ${count('repository', 'repositories')} unavailable`,
     description: ({ label }) =>
       `These repositories have no other up-to-date replica on a healthy storage. Do not restart, drain or upgrade ${label('storage')} before replication has caught up (panel "Outdated and missing").`,
   });
@@ -216,7 +216,7 @@ function verificationOverdue(thresholds: AlertThresholds): Alert {
     name: 'PraefectVerificationOverdue',
     severity: 'warning',
     expression: above(secondsSinceTimestamp(oldest), overdue.value),
-    forSeconds: sustained(thresholds, thresholds.longTransaction.value),
+    forSeconds: 0,
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest verification' },
     firesWhen: `a replica was last verified over ${durationInWords(overdue.value)} ago (GitLab 14.10 and later; earlier versions do not verify)`,

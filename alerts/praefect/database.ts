@@ -1,21 +1,17 @@
 /** Praefect's database: every request of Gitaly Cluster needs it. */
-import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { durationInWords } from '../../src/monitoring/durations.ts';
 import { clusterLabels } from '../../src/monitoring/labels.ts';
 import { praefectDashboard } from '../../src/monitoring/links.ts';
 import {
   above,
-  absentOverTime,
   absoluteValue,
   add,
   below,
   divide,
   equals,
   maxBy,
-  maxOverTime,
-  or,
   select,
   sumBy,
-  unless,
 } from '../../src/monitoring/promql/index.ts';
 import { highest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import { databaseUp, readOnlyReasons, wraparoundLeft } from '../../src/monitoring/recordings/praefect.ts';
@@ -30,6 +26,7 @@ import {
 import { clockSkew, migrationsUnknown, up } from '../../src/sources/praefect/queries/database.ts';
 import { tableDeadRows, tableLiveRows } from '../../src/sources/praefect/queries/tables.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
+import { unreported } from '../conditions.ts';
 import { percent, withoutProblem } from '../texts.ts';
 
 const panel = { dashboard: praefectDashboard, title: 'Database' };
@@ -52,6 +49,7 @@ export const databaseThresholds = {
   deadRowsRatio: ratio(0.8, 'Dead rows by all rows of a table. Autovacuum starts at 0.2.'),
   deadRowsMinimum: count(10_000, 'Dead rows of a table: small tables are rewritten all the time.'),
   deadRowsFor: seconds(hour, 'Autovacuum runs every minute: for an hour it did not keep up.'),
+  schemaUnknownFor: seconds(hour, 'Longer than an upgrade of GitLab that includes the exporter.'),
 } satisfies ThresholdTable;
 
 export const databaseAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
@@ -83,24 +81,18 @@ function unreachable(thresholds: AlertThresholds): Alert {
 }
 
 function notReported(thresholds: AlertThresholds): Alert {
-  const { databaseUnreported, missingSeriesLookback } = thresholds;
-  const lookback = promDuration(missingSeriesLookback.value);
-  const missing = unless(
-    maxBy(clusterLabels, maxOverTime(select(up), lookback)),
-    maxOverTime(select(up), promDuration(databaseUnreported.value)),
-    { on: clusterLabels },
-  );
+  const { databaseUnreported } = thresholds;
   return alert({
     name: 'PraefectMetricsMissing',
     severity: 'warning',
-    expression: or(missing, maxBy(clusterLabels, absentOverTime(select(up), lookback))),
-    forSeconds: sustained(thresholds, thresholds.collectorStale.value),
+    expression: unreported(thresholds, select(up)),
+    forSeconds: sustained(thresholds, databaseUnreported.value),
     noProblem: withoutProblem.noPage,
     panel,
     firesWhen: `praefect_db_up, which exists while an exporter with a database runs, has been absent for ${durationInWords(databaseUnreported.value)}, or was never scraped`,
     summary: () => "No exporter reports on Praefect's database",
     description: () =>
-      'praefect_db_up is absent: the exporter is down, is not scraped, or has no database configured. Alerts on Praefect cannot fire; critical ones that fired before are held. Check the targets in Prometheus.',
+      'praefect_db_up is absent: the exporter is down, is not scraped, or has no database configured. Alerts on Praefect cannot fire; critical ones that fired before keep firing. Check the targets in Prometheus.',
   });
 }
 
@@ -167,7 +159,7 @@ function oldTransaction(thresholds: AlertThresholds): Alert {
     name: 'PraefectDatabaseLongTransaction',
     severity: 'warning',
     expression: above(highest(thresholds, clusterLabels, select(longestTransaction)), longTransaction.value),
-    forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
+    forSeconds: 0,
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Longest transaction or wait' },
     firesWhen: `a transaction has been open for over ${durationInWords(longTransaction.value)}`,
@@ -192,7 +184,7 @@ function bloat(thresholds: AlertThresholds): Alert {
     forSeconds: sustained(thresholds, deadRowsFor.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Tables' },
-    firesWhen: `for ${durationInWords(deadRowsFor.value)}, over ${percent(deadRowsRatio.value)} of the rows of a table of over ${deadRowsMinimum.value} rows were dead`,
+    firesWhen: `for ${durationInWords(deadRowsFor.value)}, over ${percent(deadRowsRatio.value)} of the rows of a table were dead, and over ${deadRowsMinimum.value.toLocaleString('en')}`,
     summary: ({ label, value }) => `${value('percent')} of the rows of table ${label('table')} are dead`,
     description: ({ label }) =>
       `VACUUM does not keep up with ${label('table')} in Praefect's database, so every query on it reads dead rows. Check for a long transaction or a stale replication slot, then run VACUUM on the table.`,
@@ -206,7 +198,7 @@ function wraparound(thresholds: AlertThresholds, severity: 'warning' | 'critical
     name: 'PraefectDatabaseWraparound',
     severity,
     expression: below(recorded(wraparoundLeft), limit.value),
-    forSeconds: sustained(thresholds, thresholds.queryBlockedFor.value),
+    forSeconds: 0,
     noProblem: withoutProblem.shownAsValue,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
     panel,
@@ -226,20 +218,21 @@ function skewedClock(thresholds: AlertThresholds): Alert {
     firesWhen: `for ${durationInWords(clockSkewFor.value)}, the clocks of the database and the exporter differed by over ${durationInWords(skew.value)}`,
     summary: ({ value }) => `The clock of Praefect's database is off by ${value('duration')}`,
     description: () =>
-      'The exporter corrects times of the database by the difference. A clock that is set makes heartbeats too old, and storages unhealthy to Praefect, until it has written new ones. Check NTP on the server of the database and on that of the exporter.',
+      'The exporter corrects times of the database by the difference. A step of its clock makes heartbeats look old and storages unhealthy, until Praefect has written new ones. Check NTP on the server of the database and on that of the exporter.',
   });
 }
 
 function unknownSchema(thresholds: AlertThresholds): Alert {
+  const { schemaUnknownFor } = thresholds;
   const by = clusterLabels;
   return alert({
     name: 'PraefectSchemaUnknown',
     severity: 'warning',
     expression: above(highest(thresholds, by, select(migrationsUnknown)), 0),
-    forSeconds: sustained(thresholds, thresholds.longTransaction.value),
+    forSeconds: sustained(thresholds, schemaUnknownFor.value),
     noProblem: withoutProblem.shownAsValue,
     panel,
-    firesWhen: 'Praefect has applied migrations that this version of the exporter does not know',
+    firesWhen: `for ${durationInWords(schemaUnknownFor.value)}, Praefect had applied migrations that this version of the exporter does not know`,
     summary: ({ count }) =>
       `Praefect is newer than the exporter (${count('unknown migration', 'unknown migrations')})`,
     description: () =>

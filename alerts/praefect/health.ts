@@ -1,6 +1,6 @@
 /** Praefects, their heartbeats, and the health of storages. */
 import { happenedWithin } from '../../src/monitoring/ages.ts';
-import { durationInWords, promDuration } from '../../src/monitoring/durations.ts';
+import { durationInWords, lastInWords, promDuration } from '../../src/monitoring/durations.ts';
 import { clusterLabels, storageLabels, virtualStorageLabels } from '../../src/monitoring/labels.ts';
 import { praefectDashboard } from '../../src/monitoring/links.ts';
 import {
@@ -49,7 +49,7 @@ import { outsideMaintenance, whileTrusted } from '../conditions.ts';
 import { percent, storageName, withoutProblem } from '../texts.ts';
 
 export const healthThresholds = {
-  storageFlaps: count(6, 'Changes of health within storageFlapWindow: three outages.'),
+  storageFlaps: count(6, 'Changes of health within storage-flap-window: three outages.'),
   storageFlapWindow: seconds(hour, 'Range over which changes of health are counted.'),
   failoverShare: ratio(
     0.5,
@@ -102,8 +102,8 @@ function praefectDown(thresholds: AlertThresholds): Alert {
     ),
     panel: { dashboard: praefectDashboard, title: 'Praefects alive' },
     firesWhen: `for ${durationInWords(downFor.value)}, fewer Praefects were alive than on average within the last day, outside of maintenance windows`,
-    summary: ({ label, value }) =>
-      `Only ${value('count')} Praefects of ${label('virtual_storage')} are alive`,
+    summary: ({ count, label }) =>
+      `Only ${count('Praefect', 'Praefects')} of ${label('virtual_storage')} alive`,
     description: ({ list, same }) =>
       `Without a heartbeat for a minute: ${list(
         equals(maxBy(['praefect'], select(praefectAlive, same(...virtualStorageLabels))), 0),
@@ -124,8 +124,8 @@ function storageUnhealthy(thresholds: AlertThresholds): Alert {
     panel: { dashboard: praefectDashboard, title: 'Storage health by consensus' },
     firesWhen: `for ${durationInWords(unhealthyFor.value)}, fewer than half of the Praefects could reach the storage, outside of maintenance windows`,
     summary: () => `Praefect storage ${storageName} is unhealthy`,
-    description: ({ labelOf, same }) =>
-      `{{ if lt $value 0.0 }}Whether failover worked is unknown{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories{{ else }}{{ $value | printf "%.0f" }} repositories unavailable: no other storage has their newest state{{ end }}. Restore its Gitaly: ${labelOf(
+    description: ({ labelOf, same, value }) =>
+      `{{ if lt $value 0.0 }}Whether failover worked is unknown{{ else if lt $value 1.0 }}Failover worked: other storages serve its repositories{{ else }}Repositories that no other storage can serve: ${value('count')}{{ end }}. Restore its Gitaly: ${labelOf(
         maxBy(['server'], select(storageInfo, same('cluster', 'virtual_storage', 'storage'))),
         'server',
         'unknown',
@@ -206,7 +206,7 @@ function failover(thresholds: AlertThresholds): Alert {
     forSeconds: 0,
     noProblem: 'an annotation of dashboards; the page lists failovers as events',
     panel: { dashboard: praefectDashboard, title: 'Moved primaries' },
-    firesWhen: `primaries moved off an unhealthy storage within the last ${durationInWords(window)}`,
+    firesWhen: `primaries moved off an unhealthy storage within ${lastInWords(window)}`,
     summary: () => `Primaries moved off storage ${storageName}`,
     description: ({ label, query, same }) => {
       const moved = increase(

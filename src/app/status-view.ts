@@ -75,7 +75,7 @@ export interface CollectorView
   readonly durationMs?: number | undefined;
   /** From start to start, as in effect. Absent: at each scrape. */
   readonly everyMs?: number | undefined;
-  /** Why `everyMs` is longer than configured: "the time limit of 1 % for the database". */
+  /** Why `everyMs` is longer than configured: "the time limit of 1% for the database". */
   readonly slowedBy?: string | undefined;
   /** A snapshot older than this is stale. */
   readonly maxAgeMs?: number | undefined;

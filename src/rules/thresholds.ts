@@ -111,7 +111,7 @@ export const defaultThresholds = Object.freeze({
   healthDisagreement: seconds(10 * minute, 'Longer than a restart of one side.'),
   storageUnhealthy: seconds(
     4 * minute,
-    'Longer than a restart or a pod rotation. Shorter than gitalyDown, so that the alert on the storage fires first and inhibits the one on its server.',
+    'Longer than a restart or a pod rotation. Shorter than gitaly-down, so that the alert on the storage fires first and inhibits the one on its server.',
   ),
 
   repositoriesUnavailable: seconds(
@@ -148,7 +148,7 @@ export const defaultThresholds = Object.freeze({
     3 * minute,
     'A rollout suppresses alerts for this long after each of its steps (a pod is deleted, scheduled, started or Ready), which take seconds, or a minute or two with a volume or a large image; not while a container cannot start.',
   ),
-  errorBudget: ratio(0.001, "Objective: 99.9 % of Gitaly's RPCs do not fail by the server's fault."),
+  errorBudget: ratio(0.001, "Objective: 99.9% of Gitaly's RPCs do not fail by the server's fault."),
 
   oomWindow: seconds(
     30 * minute,
@@ -156,12 +156,12 @@ export const defaultThresholds = Object.freeze({
   ),
   oomRepeatedEvents: count(
     3,
-    'OOM events within oomWindow: one costs a restart of seconds, three are a loop that does not end by itself.',
+    'OOM events within oom-window: one costs a restart of seconds, three are a loop that does not end by itself.',
   ),
   gitOomWindow: seconds(15 * minute, 'Range over which OOM kills of Git processes are counted.'),
   gitOomKills: count(
     4,
-    'OOM-killed Git processes within gitOomWindow: one or two are a clone that was too large; more are a client that retries, or limits that are too low.',
+    'OOM-killed Git processes within git-oom-window: one or two are a clone that was too large; more are a client that retries, or limits that are too low.',
   ),
   memoryNearLimit: ratio(
     0.9,
@@ -179,15 +179,15 @@ export const defaultThresholds = Object.freeze({
   ),
   cpuThrottledFor: seconds(
     10 * minute,
-    'In addition to rateWindow: longer than a burst of CI or a large repack.',
+    'In addition to rate-window: longer than a burst of CI or a large repack.',
   ),
 
   requestsDroppedRatio: ratio(0.01, 'Calls dropped by a limit, by all calls of the same RPC.'),
-  requestsDroppedMinimum: count(10, 'Calls dropped within rateWindow: fewer are not worth an alert.'),
-  requestsDropped: seconds(10 * minute, 'In addition to rateWindow: limits exist to cut short bursts.'),
+  requestsDroppedMinimum: count(10, 'Calls dropped within rate-window: fewer are not worth an alert.'),
+  requestsDropped: seconds(10 * minute, 'In addition to rate-window: limits exist to cut short bursts.'),
   requestsDroppedWait: seconds(
     30 * minute,
-    'In addition to rateWindow: clients that waited in vain retry, so that a burst of CI lasts longer.',
+    'In addition to rate-window: clients that waited in vain retry, so that a burst of CI lasts longer.',
   ),
 
   volumeAvailable: ratio(0.1, 'Available space by size: below it Git cannot repack large repositories.'),

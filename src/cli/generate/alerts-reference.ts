@@ -255,7 +255,7 @@ of its pod is inhibited, although pod and storage have different names:
 \`\`\`
 [FIRING] PraefectStorageUnhealthy (production, gitlab, default)
 Praefect storage gitaly-1 of default is unhealthy
-12 repositories unavailable: no other storage has their newest state. Restore its Gitaly: gitlab/gl-gitaly-0.
+Repositories that no other storage can serve: 12. Restore its Gitaly: gitlab/gl-gitaly-0.
 https://gitaly-exporter.corp.example/runbooks/PraefectStorageUnhealthy.md
 \`\`\`
 

@@ -73,7 +73,7 @@ export const bucketsActive = buckets.gauge('gitaly_server_buckets_active', {
 });
 
 export const bucketsNearLimit = buckets.gauge('gitaly_server_buckets_near_limit', {
-  help: 'Repository buckets whose anonymous memory exceeds 80 % of their memory limit.',
+  help: 'Repository buckets whose anonymous memory exceeds 80% of their memory limit.',
   details: `The next large Git process there may be OOM-killed. Page cache does not count. ${partialDetails} Absent where buckets have no memory controller.`,
   origin: 'anon of memory.stat compared with memory.max',
   labels: identityLabels,
