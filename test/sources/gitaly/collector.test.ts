@@ -173,7 +173,7 @@ describe('the targets', () => {
     ]);
     expect(viewOf(outcome)?.reads.map(({ failure }) => failure?.reason)).toEqual([
       undefined,
-      'parse',
+      'refused',
       'http_status',
     ]);
     second.change(page('18.10'));
