@@ -281,7 +281,12 @@ describe('every problem is reported', () => {
         'PGSSLMODE: sslmode: found "on", expected one of disable, allow, prefer, require, verify-ca, verify-full',
       ],
     ],
-    [[url, '--praefect.database.password-file=/gone'], {}, {}, ['praefect.database.password-file /gone does not exist']],
+    [
+      [url, '--praefect.database.password-file=/gone'],
+      {},
+      {},
+      ['praefect.database.password-file /gone does not exist'],
+    ],
     [
       [url, '--praefect.database.password-file=/empty'],
       { '/empty': '\n' },
