@@ -5,13 +5,7 @@
  */
 import type { Yielder } from '../../../lib/yielder.ts';
 import type { ReadTransaction } from '../database.ts';
-import {
-  checksumMask,
-  checksumsDiffer,
-  type Mirror,
-  type MirroredTable,
-  type TableChecksum,
-} from './mirror.ts';
+import { checksumMask, type Mirror, type MirroredTable, type TableChecksum } from './mirror.ts';
 import type { MirrorSchema, MirrorStatements } from './statements.ts';
 import type { ReplicaRef, ReplicaTable } from './table.ts';
 
@@ -61,28 +55,28 @@ export async function removeWithRepositories(
 /** Returns what it removed. */
 export async function removeDeletedRows(search: DeletedRowsSearch): Promise<readonly ReplicaRef[]> {
   const { transaction, mirror, statements, schema, kind, yielder } = search;
-  const ranges = schema.keyedBy === 'id' ? rangesOfIds(mirror) : rangesOfHashes;
-  // The mirror's checksum of each range, until only those that differ from the database's are left.
-  const differing = new Map<number, TableChecksum>();
-  await eachHeldRow(mirror, kind, yielder, ({ table, row }) => {
-    const range = ranges.of(table, row);
-    const checksum = differing.get(range) ?? { rows: 0, sum: 0 };
-    checksum.rows++;
-    checksum.sum += table.keys.low(row) & checksumMask;
-    differing.set(range, checksum);
-  });
-  for (const found of await transaction.rows(statements.ranges(kind, ranges.bits))) {
-    const range = Number(found['range']);
-    const actual = { rows: Number(found['rows']), sum: Number(found['sum']) };
-    const own = differing.get(range);
-    if (own !== undefined && !checksumsDiffer(own, actual)) differing.delete(range);
-    else differing.set(range, actual);
-  }
-  if (differing.size === 0) return [];
-  return removeMissing(search, statements.inRanges([...differing.keys()], ranges.bits), (visit) =>
-    eachHeldRow(mirror, kind, yielder, (replica) => {
-      if (differing.has(ranges.of(replica.table, replica.row))) visit(replica);
-    }),
+  const { bits, first, count, of } = schema.keyedBy === 'id' ? rangesOfIds(mirror) : rangesOfHashes;
+  // What the mirror has more than the database, by range from the first.
+  const rows = new Float64Array(count);
+  const sums = new Float64Array(count);
+  const add = (at: number, sign: 1 | -1, checksum: TableChecksum): void => {
+    rows[at] = (rows[at] ?? 0) + sign * checksum.rows;
+    sums[at] = (sums[at] ?? 0) + sign * checksum.sum;
+  };
+  const [found] = await Promise.all([
+    transaction.rows(statements.ranges(kind, bits)),
+    // While the server works: the transaction ends that much earlier.
+    eachHeldRow(mirror, kind, yielder, ({ table, row }) =>
+      add(of(table, row) - first, 1, { rows: 1, sum: table.keys.low(row) & checksumMask }),
+    ),
+  ]);
+  for (const range of found)
+    add(Number(range['range']) - first, -1, { rows: Number(range['rows']), sum: Number(range['sum']) });
+  const differs = (at: number): boolean => rows[at] !== 0 || sums[at] !== 0;
+  const differing = [...rows.keys()].filter(differs).map((at) => first + at);
+  if (differing.length === 0) return [];
+  return removeMissing(search, statements.inRanges(differing, bits), (visit) =>
+    eachHeldRow(mirror, kind, yielder, visit, (table, row) => differs(of(table, row) - first)),
   );
 }
 
@@ -107,18 +101,19 @@ async function removeMissing(
   return deleted;
 }
 
-/** Calls back for every row of the database table that the mirror holds. */
+/** Calls back for every row of the database table that the mirror holds, of repositories that are `included`. */
 async function eachHeldRow(
   mirror: Mirror,
   kind: MirroredTable,
   yielder: Yielder,
   visit: (replica: ReplicaRef) => void,
+  included: (table: ReplicaTable, row: number) => boolean = () => true,
 ): Promise<void> {
   for (const table of mirror.tables.values()) {
     const columns = kind === 'repositories' ? 1 : table.columns.length;
     for (let row = 0; row < table.keys.limit(); row++) {
       if ((row & 1023) === 0) await yielder.yieldIfDue();
-      if (!table.keys.used(row)) continue;
+      if (!table.keys.used(row) || !included(table, row)) continue;
       for (let column = 0; column < columns; column++) {
         if (mirror.holds(kind, table, row, column)) visit({ table, row, column });
       }
@@ -129,20 +124,38 @@ async function eachHeldRow(
 interface KeyRanges {
   /** range = key >> bits, as in SQL. */
   readonly bits: number;
+  readonly first: number;
+  readonly count: number;
   readonly of: (table: ReplicaTable, row: number) => number;
 }
 
 /** Hashes fill all 64 bits evenly: 4,096 ranges of 52 bits each. */
-const rangesOfHashes: KeyRanges = { bits: 52, of: ({ keys }, row) => keys.high(row) >> 20 };
+const rangesOfHashes: KeyRanges = {
+  bits: 52,
+  first: -2048,
+  count: 4096,
+  of: ({ keys }, row) => keys.high(row) >> 20,
+};
 
-/** Ids count up from 1: at most 4,096 ranges between 0 and the highest. */
+/** Some 4,096 ranges between the lowest and the highest id. */
 function rangesOfIds(mirror: Mirror): KeyRanges {
   const idOf = ({ keys }: ReplicaTable, row: number): number =>
     keys.high(row) * 2 ** 32 + (keys.low(row) >>> 0);
+  let lowest = 0;
   let highest = 0;
   for (const table of mirror.tables.values()) {
-    for (let row = 0; row < table.keys.limit(); row++) highest = Math.max(highest, idOf(table, row));
+    for (let row = 0; row < table.keys.limit(); row++) {
+      const id = idOf(table, row);
+      if (id > highest) highest = id;
+      else if (id < lowest) lowest = id;
+    }
   }
-  const bits = Math.max(0, Math.ceil(Math.log2((highest + 1) / 4096)));
-  return { bits, of: (table, row) => Math.floor(idOf(table, row) / 2 ** bits) };
+  const bits = Math.max(0, Math.ceil(Math.log2((highest - lowest + 1) / 4096)));
+  const rangeOf = (id: number): number => Math.floor(id / 2 ** bits);
+  return {
+    bits,
+    first: rangeOf(lowest),
+    count: rangeOf(highest) - rangeOf(lowest) + 1,
+    of: (table, row) => rangeOf(idOf(table, row)),
+  };
 }

@@ -7,7 +7,13 @@ import { type ReadTransaction, UnacceptableRows } from '../database.ts';
 import { epochOf, eq, literal } from '../sql.ts';
 import { type CopyTuple, createCopyReader } from './copy-binary.ts';
 import { removeDeletedRows, removeWithRepositories } from './deleted-rows.ts';
-import { type Mirror, type MirroredTable, mirroredTables, type TableChecksum } from './mirror.ts';
+import {
+  checksumsDiffer,
+  type Mirror,
+  type MirroredTable,
+  mirroredTables,
+  type TableChecksum,
+} from './mirror.ts';
 import { changedSince, type MirrorSchema, type MirrorStatements } from './statements.ts';
 import type { ReplicaRef } from './table.ts';
 import type { DeletionTally } from './write-counters.ts';
@@ -100,6 +106,12 @@ export async function refreshMirror(
     });
   };
 
+  const isUnequal = async (kind: MirroredTable): Promise<boolean> => {
+    const held = mirror.checksum(kind);
+    if (!verifySums && isContinuous) return (await readCount(transaction, statements, kind)) !== held.rows;
+    return checksumsDiffer(await readChecksum(transaction, statements, kind), held);
+  };
+
   if (!isContinuous) await reserveRows(transaction, mirror, statements);
   let complete = true;
   let deletedRepositories: readonly ReplicaRef[] = [];
@@ -107,17 +119,13 @@ export async function refreshMirror(
     await readRows(kind, isContinuous && previous ? changedSince(previous.horizon) : undefined);
     const search = { transaction, mirror, statements, schema, kind, now, yielder, readRows };
     await removeWithRepositories(search, deletedRepositories);
-    if (isContinuous && mayOmitCounts && deletions.isSettled(kind)) {
+    const remaining = isContinuous ? deletions.remaining(kind) : 'unknown';
+    if (mayOmitCounts && remaining === 'none') {
       complete = false;
       continue;
     }
-    const actual = await (verifySums || !isContinuous ? readChecksum : readCount)(
-      transaction,
-      statements,
-      kind,
-    );
-    const held = mirror.checksum(kind);
-    if (actual.rows !== held.rows || (actual.sum !== undefined && actual.sum !== held.sum)) {
+    // The search compares the whole table, so a count before it would cost the database one more scan.
+    if (remaining === 'some' || (await isUnequal(kind))) {
       const removed = await removeDeletedRows(search);
       if (kind === 'repositories') deletedRepositories = removed;
     }
@@ -192,9 +200,9 @@ async function readCount(
   transaction: ReadTransaction,
   statements: MirrorStatements,
   kind: MirroredTable,
-): Promise<{ readonly rows: number; readonly sum?: undefined }> {
+): Promise<number> {
   const [row] = await transaction.rows(statements.count(kind));
-  return { rows: Number(row?.['rows']) };
+  return Number(row?.['rows']);
 }
 
 /** Before a load: without this, arrays would be copied repeatedly while they grow. */

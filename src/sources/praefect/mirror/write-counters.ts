@@ -89,32 +89,39 @@ export interface DeletionTally {
   /** Records that the table and the mirror were found to be equal. */
   settle(kind: MirroredTable): void;
   /**
-   * Whether no deletion was counted since `settle` that the mirror has not removed. Then the mirror has at most as many
-   * rows too many as there are deletions not yet reported. False where it is unknown.
+   * Whether deletions were counted since `settle` that the mirror has not removed. Where `none` were, the mirror has at
+   * most as many rows too many as there are deletions not yet reported. `some` includes deletions rolled back, until the
+   * table is settled again.
    */
-  isSettled(kind: MirroredTable): boolean;
+  remaining(kind: MirroredTable): 'none' | 'some' | 'unknown';
 }
 
 export function createDeletionTally(mirror: Mirror): DeletionTally {
   let counters: WriteCounters | undefined;
-  const settled = new Map<MirroredTable, string>();
-  /** Deletions rolled back are counted too: a difference that grows and never shrinks, until the table is settled again. */
-  const difference = (kind: MirroredTable): string | undefined => {
+  const settled = new Map<MirroredTable, Difference>();
+  const differenceOf = (kind: MirroredTable): Difference | undefined => {
     const writes = counters?.get(kind);
-    return writes && `${writes.deleted - mirror.removals(kind)} ${writes.epoch}`;
+    return writes && { epoch: writes.epoch, rows: writes.deleted - mirror.removals(kind) };
   };
   return {
     setCounters(read) {
       counters = read;
     },
     settle(kind) {
-      const now = difference(kind);
+      const now = differenceOf(kind);
       if (now === undefined) settled.delete(kind);
       else settled.set(kind, now);
     },
-    isSettled(kind) {
-      const now = difference(kind);
-      return now !== undefined && now === settled.get(kind);
+    remaining(kind) {
+      const [now, before] = [differenceOf(kind), settled.get(kind)];
+      if (now === undefined || now.epoch !== before?.epoch) return 'unknown';
+      return now.rows === before.rows ? 'none' : 'some';
     },
   };
+}
+
+/** Deletions that the server has counted, less those that the mirror has removed. */
+interface Difference {
+  readonly epoch: string;
+  readonly rows: number;
 }
