@@ -52,7 +52,7 @@ export function elementsOf(value: unknown, max = 512): readonly unknown[] {
 export function textOf(value: unknown, max = 512): string {
   if (typeof value !== 'string') return '';
   const short = value.length <= max ? value : cut(value, max);
-  return unprintable.test(short) ? outsideText(short, [], max) : short;
+  return isPrintable(short) ? short : outsideText(short, [], max);
 }
 
 /** Text for people, on one line of a few hundred bytes. */
@@ -62,10 +62,14 @@ export const messageOf = (value: unknown): string =>
 const maxMessageBytes = 500;
 /** Control characters, line separators, invisible formatting and halves of surrogate pairs. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
+const printableAscii = /^[ -~]*$/;
+
+/** ASCII, as nearly all is, in a fifth of the time that Unicode takes. */
+const isPrintable = (value: string): boolean => printableAscii.test(value) || !unprintable.test(value);
 
 /** A required name. It is rejected rather than cut, because a cut name identifies another object. */
 export function nameIn(value: unknown, what: string, max = 253): string {
-  if (typeof value !== 'string' || value === '' || value.length > max || unprintable.test(value))
+  if (typeof value !== 'string' || value === '' || value.length > max || !isPrintable(value))
     throw new Malformed(`${what} is ${shortText(value)}`);
   return value;
 }
@@ -117,13 +121,15 @@ const timeForm =
 export function timeOf(value: unknown): number | undefined {
   if (typeof value !== 'string' || value.length > 40 || !timeForm.test(value)) return undefined;
   // Date.parse reads February 30 as March 2.
-  const day = Number(value.slice(8, 10));
+  const day = digitAt(value, 8) * 10 + digitAt(value, 9);
   if (day > 28 && day > daysInMonth(Number(value.slice(0, 4)), Number(value.slice(5, 7)))) return undefined;
   const time = Date.parse(value);
   return Number.isNaN(time) || time === goZeroTime ? undefined : time;
 }
 
 const goZeroTime = Date.parse('0001-01-01T00:00:00Z');
+
+const digitAt = (value: string, at: number): number => value.charCodeAt(at) - 48;
 
 const daysInMonth = (year: number, month: number): number =>
   new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate();

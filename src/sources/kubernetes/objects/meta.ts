@@ -76,13 +76,13 @@ function controllerOf(references: unknown): Meta['owner'] {
  * String values by key. Above `max`, well-known keys take precedence. Long keys and values are dropped, never cut.
  */
 export function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Readonly<Record<string, string>> {
-  const used = Object.entries(fieldsOf(value)).filter(
-    (pair): pair is [string, string] =>
-      typeof pair[1] === 'string' && isUsed(pair[0]) && pair[0].length <= 320 && pair[1].length <= 256,
-  );
-  if (used.length > max) used.sort(([a], [b]) => Number(isWellKnown(b)) - Number(isWellKnown(a)));
-  // Problems and messages quote values; one with control characters is not valid, and matches no selector.
-  return Object.fromEntries(used.slice(0, max).map(([key, value]) => [textOf(key, 320), textOf(value, 256)]));
+  const used: [string, string][] = [];
+  for (const [key, text] of Object.entries(fieldsOf(value)))
+    if (typeof text === 'string' && isUsed(key) && key.length <= 320 && text.length <= 256)
+      used.push([textOf(key, 320), textOf(text, 256)]); // problems and messages quote both
+  if (used.length <= max) return Object.fromEntries(used);
+  used.sort(([a], [b]) => Number(isWellKnown(b)) - Number(isWellKnown(a)));
+  return Object.fromEntries(used.slice(0, max));
 }
 
 const isWellKnown = (key: string): boolean =>

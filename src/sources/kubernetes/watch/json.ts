@@ -30,12 +30,15 @@ export const isSyntaxError = (error: unknown): boolean =>
 const managedFields = Buffer.from('"managedFields":[');
 /** From the end of managedFields to the start of the object's spec. */
 const toSpec = Buffer.from(']},"spec":');
+const toNoSpec = Buffer.from(']},"spec":0');
 const uidKey = Buffer.from('"uid":"');
 const uidLength = 36;
 const quote = 0x22;
 const backslash = 0x5c;
 const opening = 0x7b;
 const closing = 0x7d;
+const bracket = 0x5b;
+const closingBracket = 0x5d;
 /** `[` and `]` differ from `{` and `}` in this bit only. */
 const braceBit = 0x20;
 
@@ -48,8 +51,19 @@ export function parseObject(bytes: Buffer): unknown {
   return JSON.parse(
     unused === undefined
       ? bytes.toString('utf8')
-      : bytes.toString('utf8', 0, unused.from) + bytes.toString('utf8', unused.to),
+      : textOfParts(bytes.subarray(0, unused.from), bytes.subarray(unused.to)),
   );
+}
+
+const joined = Buffer.allocUnsafeSlow(65_536);
+
+/** Parts are joined as bytes: strings would be copied once more, and leave garbage for each part. */
+function textOfParts(...parts: readonly Buffer[]): string {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length > joined.length) return Buffer.concat(parts).toString('utf8');
+  let at = 0;
+  for (const part of parts) at += part.copy(joined, at);
+  return joined.toString('utf8', 0, length);
 }
 
 /** The inside of the array. */
@@ -58,7 +72,11 @@ function managedFieldsIn(bytes: Buffer): { readonly from: number; readonly to: n
   // Inside a string, such as an annotation's, the quotes would be escaped.
   if (at < 0 || bytes[at - 1] === backslash) return undefined;
   const from = at + managedFields.length;
-  return { from, to: closingIndex(bytes, from) };
+  const end = bytes.indexOf(closingBracket, from);
+  // Recorded ones have no other brackets, and are the last of metadata: inside a string, the quotes would be escaped.
+  const isLast =
+    bytes.subarray(end, end + toSpec.length).equals(toSpec) && !bytes.subarray(from, end).includes(bracket);
+  return { from, to: isLast ? end : closingIndex(bytes, from) };
 }
 
 interface LastSpec {
@@ -100,7 +118,7 @@ export function createEventParser(): (bytes: Buffer) => unknown {
       return parseObject(bytes);
     const { json, spec } = specAt(bytes, at);
     const event: unknown = JSON.parse(
-      `${bytes.toString('utf8', 0, unused.from)}]},"spec":0${bytes.toString('utf8', at + json.length)}`,
+      textOfParts(bytes.subarray(0, unused.from), toNoSpec, bytes.subarray(at + json.length)),
     );
     const { object } = fieldsOf(event);
     // Anything else was the spec of another object within this one.
