@@ -86,6 +86,13 @@ export interface Inhibition {
   readonly equal: readonly string[];
 }
 
+/** Alerts on one subject. */
+export interface AlertArea {
+  /** A heading of docs/alerts.md. */
+  readonly title: string;
+  readonly alerts: readonly Alert[];
+}
+
 /** One rules file: a group of recording rules, and a group of alerts that read them. */
 export interface AlertGroup {
   readonly name: string;
@@ -93,4 +100,9 @@ export interface AlertGroup {
   readonly file: string;
   readonly recordings: readonly Recording[];
   readonly alerts: readonly Alert[];
+}
+
+/** A group of this project, with its alerts by area, too. */
+export interface ShippedAlertGroup extends AlertGroup {
+  readonly areas: readonly AlertArea[];
 }

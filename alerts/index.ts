@@ -6,7 +6,7 @@ import { limitRecordings } from '../src/monitoring/recordings/limits.ts';
 import { platformRecordings } from '../src/monitoring/recordings/platform.ts';
 import { praefectRecordings } from '../src/monitoring/recordings/praefect.ts';
 import type { MonitoringSettings } from '../src/monitoring/settings.ts';
-import type { AlertGroup } from './alert.ts';
+import type { ShippedAlertGroup } from './alert.ts';
 import { exporterAlerts, exporterThresholds } from './exporter.ts';
 import { availabilityAlerts, availabilityThresholds } from './gitaly/availability.ts';
 import { kubernetesAlerts, kubernetesThresholds } from './gitaly/kubernetes.ts';
@@ -33,45 +33,48 @@ export const declaredThresholds = Object.freeze({
 });
 
 /** `exporter` is needed by the other two, which read its recordings. With the severities that the operator chose. */
-export const alertGroups = (settings: MonitoringSettings): readonly AlertGroup[] =>
-  groupsOf(settings).map((group) => ({
-    ...group,
-    alerts: group.alerts.flatMap((alert) => {
-      const severity = settings.severities.get(alert.name) ?? alert.severity;
-      return severity === 'none' ? [] : [{ ...alert, severity }];
-    }),
-  }));
+export const alertGroups = (settings: MonitoringSettings): readonly ShippedAlertGroup[] =>
+  groupsOf(settings).map((group) => {
+    const areas = group.areas.map(({ title, alerts }) => ({
+      title,
+      alerts: alerts.flatMap((alert) => {
+        const severity = settings.severities.get(alert.name) ?? alert.severity;
+        return severity === 'none' ? [] : [{ ...alert, severity }];
+      }),
+    }));
+    return { ...group, areas, alerts: areas.flatMap(({ alerts }) => alerts) };
+  });
 
-function groupsOf(settings: MonitoringSettings): readonly AlertGroup[] {
+function groupsOf(settings: MonitoringSettings): readonly Omit<ShippedAlertGroup, 'alerts'>[] {
   const { thresholds } = settings;
   return [
     {
       name: 'gitaly-exporter',
       file: 'exporter',
       recordings: exporterRecordings,
-      alerts: exporterAlerts({ ...settings, thresholds }),
+      areas: [{ title: 'Collection', alerts: exporterAlerts({ ...settings, thresholds }) }],
     },
     {
       name: 'praefect',
       file: 'praefect',
       recordings: praefectRecordings,
-      alerts: [
-        ...databaseAlerts(thresholds),
-        ...healthAlerts(thresholds),
-        ...dataAlerts(thresholds),
-        ...replicationAlerts(thresholds),
+      areas: [
+        { title: 'Database', alerts: databaseAlerts(thresholds) },
+        { title: 'Health and failover', alerts: healthAlerts(thresholds) },
+        { title: 'Repositories', alerts: dataAlerts(thresholds) },
+        { title: 'Replication', alerts: replicationAlerts(thresholds) },
       ],
     },
     {
       name: 'gitaly',
       file: 'gitaly',
       recordings: [...gitalyRecordings, ...bucketRecordings, ...limitRecordings, ...platformRecordings],
-      alerts: [
-        ...availabilityAlerts(thresholds),
-        ...limitAlerts(thresholds),
-        ...resourceAlerts(thresholds),
-        ...volumeAlerts(thresholds),
-        ...kubernetesAlerts(thresholds),
+      areas: [
+        { title: 'Availability', alerts: availabilityAlerts(thresholds) },
+        { title: 'Limits', alerts: limitAlerts(thresholds) },
+        { title: 'Memory and CPU', alerts: resourceAlerts(thresholds) },
+        { title: 'Volumes', alerts: volumeAlerts(thresholds) },
+        { title: 'Pods and nodes', alerts: kubernetesAlerts(thresholds) },
       ],
     },
   ];

@@ -100,7 +100,7 @@ interface PanelDefinition {
   readonly width: number;
   readonly height?: number;
   /** Shown in place of "No data": what it means that the queries return nothing. */
-  readonly noValue?: string;
+  readonly noValue: string;
   /** The dashboard with the details, which its values link to with the selection and the time. */
   readonly opens?: { readonly title: string; readonly uid: string };
 }
@@ -160,7 +160,7 @@ function sized(
           defaults: {
             ...panel.fieldConfig?.defaults,
             unit,
-            ...(noValue !== undefined && { noValue }),
+            noValue,
             // On the values: a link of the panel takes the space of its title.
             ...(opens !== undefined && { links: [dashboardLink(opens)] }),
           },
@@ -263,7 +263,7 @@ export function timeseries(definition: TimeseriesDefinition): SizedPanel {
 /** What a legend's table shows of each series; next to long names a narrow panel has space for one number. */
 const legendValues = (width: number): string[] => (width < 12 ? ['lastNotNull'] : ['lastNotNull', 'max']);
 
-interface StatDefinition extends PanelDefinition {
+interface StatDefinition extends Omit<PanelDefinition, 'noValue'> {
   /** One series without labels. */
   readonly expression: Vector<never>;
   readonly steps: Steps;
@@ -336,7 +336,6 @@ interface StateTimelineDefinition extends PanelDefinition {
   readonly query: Query;
   /** Every value has a word, and its color is that of the word. */
   readonly words: Words;
-  readonly noValue: string;
 }
 
 /** Lines of a state timeline in one row of the grid: more would overlap. */
@@ -478,7 +477,6 @@ interface TableDefinition extends PanelDefinition {
   /** Labels of the series that are not shown. */
   readonly hide?: readonly string[];
   readonly sort?: { readonly by: string; readonly descending: boolean };
-  readonly noValue: string;
 }
 
 /** The label with the text of a table without rows. */

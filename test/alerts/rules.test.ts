@@ -10,7 +10,6 @@ import { alertList, alertListFile } from '../../alerts/list.ts';
 import { prometheusRule, type RulesFileSettings, rulesFile } from '../../alerts/rules-file.ts';
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
-import { conditions } from '../../src/cli/generate/alerts-reference.ts';
 import { panelIdsOf } from '../../src/cli/generate/artifacts.ts';
 import { externalMetrics } from '../../src/monitoring/external-metrics.ts';
 import { gaugeWindow, sustained } from '../../src/monitoring/recording.ts';
@@ -249,11 +248,6 @@ test('every runbook, every link in one, and every promtool test belongs to an al
   );
   expect(links.filter((target) => !pages.includes(target))).toEqual([]);
   expect(names.flatMap(testFiles).sort()).toEqual(readdirSync(join(folder, 'tests')).sort());
-});
-
-test('docs/alerts.md names every alert by its condition, and no other', () => {
-  const named = conditions.flatMap(([, found]) => found.flatMap(([, alerts]) => alerts));
-  expect([...named].sort()).toEqual([...new Set(names)].sort());
 });
 
 const everyAlert = groups.flatMap(({ alerts }) => alerts);

@@ -61,20 +61,14 @@ test('every dashboard has the configured tags in addition to its own, and select
   }
 });
 
-test('docs/dashboards.md has the size and the number of queries of each dashboard', () => {
+test('no dashboard is larger, or has more queries, than docs/dashboards.md says', () => {
   const documented = readFileSync(join(import.meta.dirname, '../../docs/dashboards.md'), 'utf8');
-  const rows = [...documented.matchAll(/^\| [^|]+ \| (\d+) KB \| (\d+)(?:, (\d+)[^|]*)? \|/gm)];
-  const expected = generated().map(({ dashboard, json }) => {
+  const [, kilobytes, all, atFirst] =
+    /at most (\d+) KB and (\d+) queries, (\d+) of them/.exec(documented) ?? [];
+  for (const { dashboard, json } of generated()) {
     const queries = (panels: readonly Panel[]) => panels.flatMap(({ targets = [] }) => targets).length;
-    return {
-      bytes: Buffer.byteLength(json),
-      all: queries(panelsOf(dashboard)),
-      atFirst: queries(dashboard.panels),
-    };
-  });
-  expect(rows.map(([, , queries, atFirst = queries]) => [Number(queries), Number(atFirst)])).toEqual(
-    expected.map((each) => [each.all, each.atFirst]),
-  );
-  for (const [index, [, size]] of rows.entries())
-    expect(Math.abs(Number(size) / (expected[index]!.bytes / 1000) - 1)).toBeLessThan(0.05);
+    expect(Buffer.byteLength(json)).toBeLessThanOrEqual(Number(kilobytes) * 1000);
+    expect(queries(panelsOf(dashboard))).toBeLessThanOrEqual(Number(all));
+    expect(queries(dashboard.panels)).toBeLessThanOrEqual(Number(atFirst));
+  }
 });

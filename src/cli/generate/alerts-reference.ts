@@ -1,9 +1,8 @@
 /** docs/alerts.md: how the alerts work, and the table of all of them, from the rules. */
 
-import type { AlertGroup } from '../../../alerts/alert.ts';
+import type { AlertArea, AlertGroup, ShippedAlertGroup } from '../../../alerts/alert.ts';
 import { tableCell } from '../../lib/format.ts';
 import { promDuration } from '../../monitoring/durations.ts';
-import type { RuleName } from '../../rules/alert-thresholds.ts';
 
 const titles: Readonly<Record<string, string>> = {
   'gitaly-exporter': 'The exporter',
@@ -11,17 +10,21 @@ const titles: Readonly<Record<string, string>> = {
   gitaly: 'Gitaly servers',
 };
 
-export const alertsReference = (groups: readonly AlertGroup[]): string =>
-  `${introduction}\n${pagesNoOne}\n${forecasts}\n${notifications}\n${conditionsSection()}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
+export const alertsReference = (groups: readonly ShippedAlertGroup[]): string =>
+  `${introduction}\n${pagesNoOne}\n${forecasts}\n${notifications}\n${groups.map(section).join('\n')}\n${recordingsSection(groups)}`;
 
-function section({ alerts, file, name }: AlertGroup): string {
+const section = ({ areas, file, name }: ShippedAlertGroup): string => `## ${titles[name] ?? name}
+
+\`alerts/${file}.rules.yaml\`
+${areas.map(table).join('')}`;
+
+function table({ alerts, title }: AlertArea): string {
   const rows = alerts.map(
     (alert) =>
       `| [${alert.name}](../alerts/runbooks/${alert.name}.md) | ${alert.severity} | ${tableCell(alert.firesWhen)} | ${alert.forSeconds > 0 ? promDuration(alert.forSeconds) : ''} |`,
   );
-  return `## ${titles[name] ?? name}
-
-\`alerts/${file}.rules.yaml\`
+  return `
+### ${title}
 
 | alert | severity | fires when | for |
 | --- | --- | --- | --- |
@@ -42,124 +45,6 @@ function recordingsSection(groups: readonly AlertGroup[]): string {
 ${rows.join('\n')}
 `;
 }
-
-/** Conditions by area, with the alerts on each. */
-export const conditions: readonly (readonly [string, readonly (readonly [string, readonly RuleName[]])[]])[] =
-  [
-    [
-      'service',
-      [
-        ['down', ['GitalyDown']],
-        ['error budget', ['GitalyErrorBudgetBurn']],
-      ],
-    ],
-    [
-      'limits',
-      [
-        ['dropped by queue size', ['GitalyRequestsDroppedQueueFull']],
-        ['dropped after a wait', ['GitalyRequestsDroppedQueueWait']],
-        ['load shed', ['GitalyLoadShed']],
-        ['saturated', ['GitalyConcurrencySaturated']],
-        ['adaptive limit at its minimum', ['GitalyAdaptiveLimitAtFloor']],
-        ['pack-objects', ['GitalyPackObjectsDropped']],
-      ],
-    ],
-    [
-      'memory and CPU',
-      [
-        ['near the limit', ['GitalyMemoryNearLimit']],
-        ['pressure', ['GitalyMemoryPressure']],
-        ['forecast', ['GitalyMemoryExhaustionForecast']],
-        ['OOM kill of container, pod or node', ['GitalyOOMKilled', 'GitalyOOMKilledRepeatedly']],
-        ['OOM of all Git processes', ['GitalyGitParentOOM']],
-        ['OOM kill in a bucket', ['GitalyGitOOMKilled']],
-        ['CPU', ['GitalyCPUThrottled']],
-      ],
-    ],
-    [
-      'disk and inodes',
-      [
-        ['space', ['GitalyVolumeFilling', 'GitalyVolumeForecast']],
-        ['inodes', ['GitalyInodesFilling']],
-        ['unknown', ['GitalyVolumeMetricsMissing']],
-      ],
-    ],
-    [
-      'cluster',
-      [
-        ['unavailable', ['PraefectRepositoriesUnavailable']],
-        ['lost', ['PraefectRepositoriesLost', 'PraefectRepositoryCountDrop']],
-        ['read-only', ['PraefectRepositoriesReadOnly']],
-        ['single copy', ['PraefectSingleCopy', 'PraefectBelowReplicationFactor']],
-        ['unsafe restart', ['PraefectRestartUnsafe']],
-        ['quorum, Praefect down', ['PraefectQuorumLost', 'PraefectInstanceDown']],
-        ['unhealthy storage', ['PraefectStorageUnhealthy', 'PraefectStorageFlapping']],
-        ['disagreement between Praefects', ['PraefectHealthDisagreement']],
-        ['failover, skewed primaries', ['PraefectFailover', 'PraefectPrimarySkew']],
-      ],
-    ],
-    [
-      'replication',
-      [
-        ['stalled', ['PraefectReplicationStalled']],
-        ['backlog', ['PraefectReplicationBacklog']],
-        ['stale locks', ['PraefectReplicationLockStale']],
-        ['stuck', ['PraefectReplicaStuck']],
-        ['behind without a job', ['PraefectReplicasUnscheduled']],
-        ['jobs for no storage', ['PraefectJobsForUnknownStorage']],
-        ['verification', ['PraefectVerificationOverdue']],
-      ],
-    ],
-    [
-      'database',
-      [
-        ['unreachable', ['PraefectDatabaseUnreachable', 'PraefectMetricsMissing']],
-        ['read-only', ['PraefectDatabaseReadOnly']],
-        ['connections', ['PraefectDatabaseConnectionsNearLimit']],
-        ['blocked', ['PraefectDatabaseQueriesBlocked']],
-        ['long transaction', ['PraefectDatabaseLongTransaction']],
-        ['bloat', ['PraefectDatabaseBloat']],
-        ['wraparound', ['PraefectDatabaseWraparound']],
-        ['clock', ['PraefectDatabaseClockSkew']],
-        ['newer schema', ['PraefectSchemaUnknown']],
-      ],
-    ],
-    [
-      'pods and nodes',
-      [
-        ['slow rotation', ['GitalyRotationSlow']],
-        ['restart loop', ['GitalyRestartLoop']],
-        ['pending', ['GitalyPodPending']],
-        ['rollout without progress', ['GitalyRolloutStuck']],
-        ['blocked drain', ['GitalyDrainBlocked']],
-        ['node', ['GitalyNodePressure', 'GitalyNodeNotReady']],
-        ['check that fails after a change', ['GitalyCheckRegressed']],
-      ],
-    ],
-    [
-      'the exporter',
-      [
-        ['down, not scraped', ['GitalyExporterDown', 'GitalyExporterMissing']],
-        ['collector failing, stale', ['GitalyExporterCollectorFailing', 'GitalyExporterStale']],
-        ['labels renamed by the scrape', ['GitalyExporterLabelsRenamed']],
-        ['series dropped', ['GitalyExporterSeriesDropped']],
-        ['configuration, clock', ['GitalyExporterReloadFailed', 'GitalyExporterClockSkew']],
-        ['a server that is not read', ['GitalyMetricsUnreadable', 'GitalyUnwatched']],
-      ],
-    ],
-  ];
-
-const conditionsSection = (): string => `## By condition
-
-| area | condition: alerts |
-| --- | --- |
-${conditions
-  .map(
-    ([area, found]) =>
-      `| ${area} | ${found.map(([what, names]) => `${what}: ${names.join(', ')}`).join('; ')} |`,
-  )
-  .join('\n')}
-`;
 
 const pagesNoOne = `## What pages no one
 
