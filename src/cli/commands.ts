@@ -22,7 +22,7 @@ export const packageCommands: readonly Command[] = [
   completion,
 ];
 
-/** What the arguments ask for. */
+/** What the arguments request. */
 export type Invocation =
   | { readonly kind: 'run'; readonly command: Command; readonly flags: Flags }
   | { readonly kind: 'version' }
@@ -42,19 +42,19 @@ export function readInvocation(args: readonly string[], commands: readonly Comma
     return invocationOf(serve, [], args, commands);
   }
   if (first.text === 'version') return { kind: 'version' };
-  const asksHelp = first.text === 'help';
-  const named = asksHelp ? rest : words;
+  const wantsHelp = first.text === 'help';
+  const named = wantsHelp ? rest : words;
   if (named.length === 0) return { kind: 'help', of: 'program' };
   const found = findCommand(named, commands);
   if (found.kind === 'error') return found;
   if (found.kind === 'group')
-    return asksHelp || help
+    return wantsHelp || help
       ? { kind: 'help', of: 'group', commands: found.commands }
       : {
           kind: 'error',
           message: `${named[0]?.text} needs a subcommand: ${found.commands.map(({ name }) => name).join(', ')}`,
         };
-  if (asksHelp || help) return { kind: 'help', of: 'command', command: found.command };
+  if (wantsHelp || help) return { kind: 'help', of: 'command', command: found.command };
   if (version) return { kind: 'version' };
   return invocationOf(found.command, found.words, args, commands);
 }

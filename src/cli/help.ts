@@ -51,9 +51,11 @@ export const groupHelp = (commands: readonly Command[], width: number): string =
 /** `gitaly-exporter <command> --help` */
 export function commandHelp(command: Command, width: number): string {
   const { name, argument, options } = command;
-  const own = namedSettings([options]).flatMap((named) => settingLines(named, width));
+  const named = namedSettings([options]);
+  const word = named.find((each) => each.name === argument);
+  const own = named.flatMap((each) => settingLines(each, width));
   return lines(
-    `Usage: gitaly-exporter ${name} [flags]${argument === undefined ? '' : ` [${argument}]`}`,
+    `Usage: gitaly-exporter ${name} [flags]${word === undefined ? '' : ` [${word.setting.kind.placeholder}]`}`,
     '',
     ...wrap(command.description, width),
     ...(own.length === 0 ? [] : ['', options.title, ...own]),

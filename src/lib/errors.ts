@@ -11,6 +11,10 @@ export function codeOf(error: unknown): string | undefined {
   return 'errors' in error && Array.isArray(error.errors) ? codeOf(error.errors[0]) : undefined;
 }
 
+/** The message alone: `EACCES: permission denied, mkdir '/alerts'`. */
+export const errorMessageOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
+
 /** So that a message that quotes a whole document does not fill the page and the log. */
 const maxLength = 500;
 

@@ -93,7 +93,7 @@ describe('help', () => {
   test.each([
     [['config', 'check', '--nonsense', '--help'], 'Usage: gitaly-exporter config check [flags]\n'],
     [['help', 'config', 'check'], 'Usage: gitaly-exporter config check [flags]\n'],
-    [['help', 'bucket'], 'Usage: gitaly-exporter bucket [flags] [of]\n'],
+    [['help', 'bucket'], 'Usage: gitaly-exporter bucket [flags] [<path or number>]\n'],
     [['config', '--help'], 'Usage: gitaly-exporter config <command> [flags]\n'],
     [['help', 'config'], 'Usage: gitaly-exporter config <command> [flags]\n'],
     [['serve', '-h'], 'Usage: gitaly-exporter serve [flags]\n'],

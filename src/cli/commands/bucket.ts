@@ -25,10 +25,6 @@ const bucketOptions = {
       unset: 'none',
       help: 'Relative path of a repository, to print its bucket, or number of a bucket, to print its repositories; can follow the command as a word. Without either: prints the bucket of each path on standard input.',
     }),
-    bucket: optional(integer({ min: 0 }), {
-      unset: 'none',
-      help: 'Number of a bucket: 17 for repos-17.',
-    }),
     storage: optional(text('<name>'), {
       unset: 'all known storages',
       help: 'Name of the Gitaly storage: `default` on a single GitLab server. A repository is in different buckets on different storages.',
@@ -89,7 +85,7 @@ async function run(
     const request: BucketRequest = {
       io,
       options: chosen satisfies BucketOptions,
-      target: targetOf(chosen),
+      target: targetOf(chosen.of),
       known: await readGitalys(
         [
           configFiles({

@@ -5,7 +5,7 @@ import { choice, text, toggle } from '../../config/kinds/scalars.ts';
 import type { Settings } from '../../config/sections/index.ts';
 import { optional, type Section, setting, type ValuesOf } from '../../config/setting.ts';
 import { unlessAborted } from '../../lib/abort.ts';
-import { codeOf } from '../../lib/errors.ts';
+import { codeOf, errorMessageOf } from '../../lib/errors.ts';
 import { readRunbooks } from '../../lib/package-folder.ts';
 import { findStaleFiles, writeStaleFiles } from '../../monitoring/artifact.ts';
 import type { MonitoringSettings } from '../../monitoring/settings.ts';
@@ -91,7 +91,9 @@ async function run(
     return 1;
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
-    stderr.write(`gitaly-exporter: cannot ${check ? 'read' : 'write'} ${outputDir}: ${messageOf(error)}\n`);
+    stderr.write(
+      `gitaly-exporter: cannot ${check ? 'read' : 'write'} ${outputDir}: ${errorMessageOf(error)}\n`,
+    );
     return 2;
   }
 }
@@ -106,7 +108,7 @@ async function readChartValues(
     return { values: await readFile(file, 'utf8') };
   } catch (error) {
     return {
-      problem: `cannot read ${file}: ${messageOf(error)}. The chart is generated in place: set --output-dir to a clone of the repository`,
+      problem: `cannot read ${file}: ${errorMessageOf(error)}. The chart is generated in place: set --output-dir to a clone of the repository`,
     };
   }
 }
@@ -116,10 +118,6 @@ function interrupted(stderr: CommandIo['stderr']): ExitCode {
   stderr.write('gitaly-exporter: generate was interrupted\n');
   return 2;
 }
-
-/** `EACCES: permission denied, mkdir '/alerts'`. */
-const messageOf = (error: unknown): string =>
-  typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
 
 /** The folders of each kind; undefined: what an operator loads. */
 function foldersOf(kind: KindOfFiles | undefined): readonly string[] {

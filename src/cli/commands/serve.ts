@@ -26,7 +26,8 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
     printProblems(praefect.problems, io.stderr);
     return 2;
   }
-  io.log.info({}, praefect.value.databaseText);
+  const version = packageVersion();
+  io.log.info({ version, praefect: praefect.value.databaseText }, 'starting gitaly-exporter');
   for (const problem of praefect.value.problems)
     io.log.warn(
       { problem: problemText(problem) },
@@ -40,7 +41,7 @@ async function run(settings: Settings, io: CommandIo): Promise<number> {
     settings,
     praefect: praefect.value,
     host: processHost(io.system, io.log, systemClock),
-    version: packageVersion(),
+    version,
     lostLogLines: io.lostLogLines,
     reload: () => reloadConfiguration(io),
   });

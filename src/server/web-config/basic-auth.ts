@@ -39,10 +39,10 @@ interface BasicAuthOptions {
   readonly cacheSize?: number;
   /** How many checks of one address may wait: at 70 ms each, the last one waits for less than a scrape timeout. */
   readonly maxWaitingPerAddress?: number;
-  /** How many checks may wait in all. */
-  readonly maxWaiting?: number;
   readonly compare?: (password: string, hash: string) => Promise<boolean>;
 }
+
+const maxWaitingInAll = 1000;
 
 interface SharedCheck {
   readonly result: Promise<boolean | 'busy'>;
@@ -52,10 +52,10 @@ interface SharedCheck {
 }
 
 export function createBasicAuth(options: BasicAuthOptions = {}): BasicAuth {
-  const { cacheSize = 100, maxWaitingPerAddress = 100, maxWaiting = 1000, compare = compareBcrypt } = options;
+  const { cacheSize = 100, maxWaitingPerAddress = 100, compare = compareBcrypt } = options;
   const key = randomBytes(32);
   const cache = new Set<string>();
-  const queue: FairQueue = createFairQueue({ maxPerKey: maxWaitingPerAddress, max: maxWaiting });
+  const queue: FairQueue = createFairQueue({ maxPerKey: maxWaitingPerAddress, max: maxWaitingInAll });
   /** Checks that wait or run, by the digest of their credentials. */
   const pending = new Map<string, SharedCheck>();
 

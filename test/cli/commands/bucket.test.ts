@@ -87,7 +87,6 @@ describe('bucket without a database', () => {
       'default has no repos-3: it has 3 buckets, repos-0 to repos-2',
     ],
     ['the path is absolute', ['/var/a.git', ...sized], 'is absolute'],
-    ['exclude each other', ['a.git', '--bucket=1', ...sized], 'exclude each other'],
   ])('has exit code 2 when %s', async (_, args, why) => {
     const { code, out, err } = await bucket(args, { input: [] });
     expect({ code, out }).toEqual({ code: 2, out: '' });

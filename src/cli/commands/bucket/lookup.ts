@@ -8,7 +8,6 @@ import type { CommandIo } from '../../command.ts';
 
 export interface BucketOptions {
   readonly of: string | undefined;
-  readonly bucket: number | undefined;
   readonly storage: string | undefined;
   readonly count: number | undefined;
   readonly maxCgroupsPerRepo: number | undefined;
@@ -34,13 +33,10 @@ export interface BucketRequest {
 /** Ends the command with exit code 2. The message is for people: what is missing or wrong, and how to fix it. */
 export class BucketError extends Error {}
 
-export function targetOf({ of, bucket }: Pick<BucketOptions, 'of' | 'bucket'>): Target {
-  const number = /^(?:repos-)?(\d{1,15})$/.exec(of ?? '')?.[1];
-  if (of !== undefined && bucket !== undefined)
-    throw new BucketError('a path or number and --bucket exclude each other: give one of them');
-  if (bucket !== undefined) return { kind: 'bucket', bucket };
-  if (number !== undefined) return { kind: 'bucket', bucket: Number(number) };
+export function targetOf(of: string | undefined): Target {
   if (of === undefined) return { kind: 'paths' };
+  const number = /^(?:repos-)?(\d{1,15})$/.exec(of)?.[1];
+  if (number !== undefined) return { kind: 'bucket', bucket: Number(number) };
   const read = readRelativePath(of);
   if (!read.ok) throw new BucketError(`the path ${JSON.stringify(of)} ${read.problem}`);
   return { kind: 'path', path: read.path };

@@ -3,16 +3,12 @@
  * and go are of little use on a graph, so a selected bucket stays until clearly overtaken, and for a minimum time.
  */
 
-interface BusiestOptions {
-  /** At most this many, not counting those with kills. */
-  readonly top: number;
-  /** The score of a bucket without activity halves in this time. */
-  readonly halfLifeMs?: number;
-  /** How long a busy bucket stays at least. */
-  readonly holdMs?: number;
-  /** A bucket takes the place of another when its score exceeds the other's by this factor. */
-  readonly margin?: number;
-}
+/** The score of a bucket without activity halves in this time. */
+const halfLifeMs = 2 * 60_000;
+/** How long a busy bucket stays at least. */
+const holdMs = 10 * 60_000;
+/** A bucket takes the place of another when its score exceeds the other's by this factor. */
+const margin = 1.25;
 
 export interface Busiest {
   /**
@@ -30,12 +26,8 @@ export interface Busiest {
 /** A thousandth of a core, or a MiB in use: below it a bucket is idle, and idle buckets are not ranked. */
 const idleBelow = 0.001;
 
-export function createBusiest({
-  top,
-  halfLifeMs = 2 * 60_000,
-  holdMs = 10 * 60_000,
-  margin = 1.25,
-}: BusiestOptions): Busiest {
+/** @param top number of buckets at most, not counting those with kills */
+export function createBusiest(top: number): Busiest {
   let updatedAt: number | undefined;
   const scores = new Map<number, number>();
   /** By bucket, until when it stays however busy the others are. */

@@ -71,7 +71,7 @@ const none: ReadonlySet<number> = new Set();
 
 export function createGitSweeper(files: CgroupFiles, choice: BucketChoice, top: number): GitSweeper {
   const folders = createBucketFolders(files);
-  const busiest: Busiest | undefined = choice === 'top' ? createBusiest({ top }) : undefined;
+  const busiest: Busiest | undefined = choice === 'top' ? createBusiest(top) : undefined;
   let shown: ReadonlySet<number> = none;
   let last: { readonly readings: readonly BucketReading[]; readonly counts: Counts } | undefined;
   let path = '';

@@ -4,11 +4,12 @@ import type { DatabaseConnection } from '../../../config/database-connection.ts'
 import { createDeadline, onAbort } from '../../../lib/abort.ts';
 import { createBackoff } from '../../../lib/backoff.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { errorMessageOf } from '../../../lib/errors.ts';
 import { durationText } from '../../../lib/format.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Secret } from '../../../lib/secret.ts';
 import { faultOf } from './failures.ts';
-import { type DatabaseFault, type DatabaseResult, errorMessageOf, faulty, succeeded } from './fault.ts';
+import { type DatabaseFault, type DatabaseResult, faulty, succeeded } from './fault.ts';
 import { createSession, type OpenedConnection, type Session } from './session.ts';
 import { type Encryption, encryptionsFor, mayFallBack } from './tls.ts';
 import { DriverStream, openTransport, type Transport } from './transport.ts';
@@ -60,7 +61,7 @@ export async function connect(
 
 /** With sslmode allow and prefer, both attempts count: the last fault, and the one before it. */
 const joined = (earlier: DatabaseFault | undefined, last: DatabaseFault): DatabaseFault =>
-  earlier === undefined ? last : { ...last, found: `${last.found} (before that, ${earlier.found})` };
+  earlier === undefined ? last : { ...last, found: `${last.found} (first attempt: ${earlier.found})` };
 
 /** Logs in on an open socket. Has no deadline of its own: when the socket is destroyed, each step fails. */
 async function logIn(

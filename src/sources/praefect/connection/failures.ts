@@ -1,11 +1,12 @@
 /** From an error to a sentence for people: what was read, where, what was found, and how to fix it. */
 import pg from 'pg';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
+import { errorMessageOf } from '../../../lib/errors.ts';
 import { durationText } from '../../../lib/format.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { Secret } from '../../../lib/secret.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
-import { type DatabaseFault, errorMessageOf, ruleOf, systemFault } from './fault.ts';
+import { type DatabaseFault, ruleOf, systemFault } from './fault.ts';
 
 /** The statement that was running when the error came. */
 export interface RunningStatement {

@@ -2,7 +2,7 @@
  * What failed at the database: one shape for every step, and the tables that map an error's code to a failure
  * reason. failures.ts makes faults of errors and sentences of faults.
  */
-import { codeOf } from '../../../lib/errors.ts';
+import { codeOf, errorMessageOf } from '../../../lib/errors.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { FailureReason } from '../../../scheduler/outcome.ts';
 
@@ -22,9 +22,6 @@ export type DatabaseResult<T> =
 
 export const succeeded = <T>(value: T): DatabaseResult<T> => ({ ok: true, value });
 export const faulty = (fault: DatabaseFault): DatabaseResult<never> => ({ ok: false, fault });
-
-export const errorMessageOf = (error: unknown): string =>
-  typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error);
 
 interface Rule {
   readonly reason: FailureReason;

@@ -12,16 +12,10 @@ import * as tls from 'node:tls';
 import type { DatabaseConnection } from '../../../config/database-connection.ts';
 import { createDeadline, unlessAborted } from '../../../lib/abort.ts';
 import type { Clock } from '../../../lib/clock.ts';
+import { errorMessageOf } from '../../../lib/errors.ts';
 import { outsideText } from '../../../lib/outside-text.ts';
 import type { ResponseBounds } from '../database.ts';
-import {
-  type DatabaseFault,
-  type DatabaseResult,
-  errorMessageOf,
-  faulty,
-  succeeded,
-  systemFault,
-} from './fault.ts';
+import { type DatabaseFault, type DatabaseResult, faulty, succeeded, systemFault } from './fault.ts';
 import { createResponseGuard } from './response-guard.ts';
 import { type Encryption, tlsOptions } from './tls.ts';
 

@@ -28,23 +28,23 @@ const sorted = (chosen: ReadonlySet<number> | undefined): number[] =>
 
 describe('the selected buckets', () => {
   test('are all of them, idle or not, when there are at most `top`', () => {
-    expect(sorted(createBusiest({ top: 3 }).update(0, activity(0, 0, 0), noKills))).toEqual([0, 1, 2]);
+    expect(sorted(createBusiest(3).update(0, activity(0, 0, 0), noKills))).toEqual([0, 1, 2]);
   });
 
   test('are the busiest when there are more; among equal ones those with lower numbers', () => {
-    const chosen = createBusiest({ top: 2 }).update(0, activity(0.1, 0.5, 0.1, 0.9), noKills);
+    const chosen = createBusiest(2).update(0, activity(0.1, 0.5, 0.1, 0.9), noKills);
     expect(sorted(chosen)).toEqual([1, 3]);
-    expect(sorted(createBusiest({ top: 2 }).update(0, activity(1, 1, 1), noKills))).toEqual([0, 1]);
+    expect(sorted(createBusiest(2).update(0, activity(1, 1, 1), noKills))).toEqual([0, 1]);
   });
 
   test('lose an idle bucket immediately to a busy one', () => {
-    const busiest = createBusiest({ top: 1 });
+    const busiest = createBusiest(1);
     expect(sorted(busiest.update(0, activity(0, 0), noKills))).toEqual([0]);
     expect(sorted(busiest.update(interval, activity(0, 1), noKills))).toEqual([1]);
   });
 
   test('keep a busy bucket for ten minutes, even if others become busier', () => {
-    const busiest = createBusiest({ top: 1 });
+    const busiest = createBusiest(1);
     busiest.update(0, activity(0.1, 0), noKills);
     const results = run(busiest, interval, 11 * minute, () => activity(0, 50));
     const replaced = results.findIndex((chosen) => chosen.has(1));
@@ -52,28 +52,28 @@ describe('the selected buckets', () => {
   });
 
   test('keep a bucket that another one exceeds by a fifth, and drop it when exceeded by half', () => {
-    const slightly = createBusiest({ top: 1 });
+    const slightly = createBusiest(1);
     slightly.update(0, activity(1, 0), noKills);
     expect(sorted(run(slightly, interval, 60 * minute, () => activity(1, 1.2)).at(-1))).toEqual([0]);
-    const clearly = createBusiest({ top: 1 });
+    const clearly = createBusiest(1);
     clearly.update(0, activity(1, 0), noKills);
     expect(sorted(run(clearly, interval, 60 * minute, () => activity(1, 1.5)).at(-1))).toEqual([1]);
   });
 
   test('include every bucket with an OOM kill, even a removed one', () => {
-    const chosen = createBusiest({ top: 1 }).update(0, activity(1, 0, 0), new Set([2, 7]));
+    const chosen = createBusiest(1).update(0, activity(1, 0, 0), new Set([2, 7]));
     expect(sorted(chosen)).toEqual([0, 2, 7]);
   });
 
   test('keep a bucket that is unreadable, and drop one that was removed', () => {
-    const busiest = createBusiest({ top: 1 });
+    const busiest = createBusiest(1);
     busiest.update(0, activity(1, 0.5), noKills);
     expect(sorted(run(busiest, interval, 30 * minute, () => activity(undefined, 0.9)).at(-1))).toEqual([0]);
     expect(sorted(busiest.update(31 * minute, new Map([[1, 0.9]]), noKills))).toEqual([1]);
   });
 
   test('stay valid when the clock stops or jumps', () => {
-    const busiest = createBusiest({ top: 1 });
+    const busiest = createBusiest(1);
     busiest.update(0, activity(1, 0), noKills);
     expect(sorted(busiest.update(0, activity(0, 1), noKills))).toEqual([0]);
     expect(sorted(busiest.update(1e12, activity(0, 1), noKills))).toEqual([1]);
@@ -94,7 +94,7 @@ test('at most `top` buckets plus those with kills are selected, and none that do
   });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10 }), fc.array(update, { maxLength: 30 }), (top, updates) => {
-      const busiest = createBusiest({ top });
+      const busiest = createBusiest(top);
       let at = 0;
       for (const { activity: named, killed, pauseMs } of updates) {
         at += pauseMs;
@@ -119,7 +119,7 @@ test('activity that varies by a tenth never changes the selection', () => {
       fc.double({ min: 0.01, max: 8, noNaN: true }),
       fc.array(fc.array(variation, { minLength: 12, maxLength: 12 }), { minLength: 50, maxLength: 120 }),
       (top, base, updates) => {
-        const busiest = createBusiest({ top });
+        const busiest = createBusiest(top);
         const results = updates.map((factors, index) =>
           busiest.update(index * interval, activity(...factors.map((factor) => base * factor)), noKills),
         );
@@ -138,7 +138,7 @@ test('a bucket twice as busy as the others is selected within twelve minutes, an
       fc.integer({ min: 0, max: 60 }),
       fc.integer({ min: 8, max: 11 }),
       (top, base, quietUpdates, newlyBusy) => {
-        const busiest = createBusiest({ top });
+        const busiest = createBusiest(top);
         const startsAt = quietUpdates * interval;
         const results = run(busiest, 0, startsAt + 60 * minute, (at) =>
           activity(
@@ -163,7 +163,7 @@ test('at most twice top buckets are selected in any ten minutes, regardless of t
       fc.array(fc.array(busy, { minLength: 30, maxLength: 30 }), { minLength: 40, maxLength: 120 }),
       (updates) => {
         const top = 5;
-        const busiest = createBusiest({ top });
+        const busiest = createBusiest(top);
         const results = updates.map((values, index) =>
           sorted(busiest.update(index * interval, activity(...values), noKills)),
         );
