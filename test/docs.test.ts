@@ -53,7 +53,9 @@ function codeIn(file: string): readonly string[] {
 const commandsIn = (file: string): readonly (readonly string[])[] =>
   codeIn(file)
     .flatMap((code) => [
-      ...code.matchAll(/(?:^|[|(&$]|\bsudo)\s*gitaly-exporter((?: +(?:'[^']*'|"[^"]*"|[^\s|#;>)]+))+)/g),
+      ...code.matchAll(
+        /(?:(?:^|[|(&$]|\bsudo)\s*gitaly-exporter|bin\/gitaly-exporter\.[jt]s)((?: +(?:'[^']*'|"[^"]*"|[^\s|#;>)]+))+)/g,
+      ),
     ])
     .map(([, args = '']) =>
       [...args.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, one, two, bare]) => one ?? two ?? bare ?? ''),
