@@ -76,12 +76,15 @@ function controllerOf(references: unknown): Meta['owner'] {
  * String values by key. Above `max`, well-known keys take precedence. Long keys and values are dropped, never cut.
  */
 export function stringsOf(value: unknown, isUsed: KeyFilter, max: number): Readonly<Record<string, string>> {
+  const fields = fieldsOf(value);
   const used: [string, string][] = [];
-  for (const [key, text] of Object.entries(fieldsOf(value)))
-    if (typeof text === 'string' && isUsed(key) && key.length <= 320 && text.length <= 256)
-      used.push([textOf(key, 320), textOf(text, 256)]); // problems and messages quote both
-  if (used.length <= max) return Object.fromEntries(used);
-  used.sort(([a], [b]) => Number(isWellKnown(b)) - Number(isWellKnown(a)));
+  for (const key of Object.keys(fields)) {
+    const text = fields[key];
+    if (typeof text !== 'string' || !isUsed(key) || key.length > 320 || text.length > 256) continue;
+    // Problems and messages quote values; one with control characters is not valid, and matches no selector.
+    used.push([textOf(key, 320), textOf(text, 256)]);
+  }
+  if (used.length > max) used.sort(([a], [b]) => Number(isWellKnown(b)) - Number(isWellKnown(a)));
   return Object.fromEntries(used.slice(0, max));
 }
 
