@@ -54,7 +54,7 @@ const commandsIn = (file: string): readonly (readonly string[])[] =>
   codeIn(file)
     .flatMap((code) => [
       ...code.matchAll(
-        /(?:(?:^|[|(&$]|\bsudo)\s*gitaly-exporter|bin\/gitaly-exporter\.[jt]s)((?: +(?:'[^']*'|"[^"]*"|[^\s|#;>)]+))+)/g,
+        /(?:(?:^|[|(&$]|\bsudo)\s*gitaly-exporter|bin\/gitaly-exporter\.[jt]s)((?: +(?:'[^']*'|"[^"]*"|[^\s|#;>)`]+))+)/g,
       ),
     ])
     .map(([, args = '']) =>
