@@ -2,7 +2,8 @@
 import { bytesText, counted, percentText } from '../lib/format.ts';
 import type { TrackedProblem } from '../rules/problems/tracker.ts';
 import type { CollectorStatus } from '../scheduler/status.ts';
-import { type OomLevel, oomLevels } from '../sources/cgroup/oom/record.ts';
+import { oomLevelText } from '../sources/cgroup/messages.ts';
+import { oomLevels } from '../sources/cgroup/oom/record.ts';
 import type { Layout } from '../sources/cgroup/tree.ts';
 import type { BucketsView, CgroupGitalyView, CgroupView, LevelView } from '../sources/cgroup/view.ts';
 import { type Identity, identityText } from '../sources/identity.ts';
@@ -118,14 +119,6 @@ const layoutText: Readonly<Record<Layout, string>> = {
   none: 'Git has no cgroups of its own: one OOM kill can end Gitaly itself',
 };
 
-const levelText: Readonly<Record<OomLevel, string>> = {
-  bucket: 'a repository bucket',
-  git: 'all Git processes',
-  container: 'the container',
-  pod: 'the pod',
-  node: 'the node (no limit of this Gitaly was exceeded)',
-};
-
 function serverView(view: CgroupGitalyView): ServerMemoryView {
   const { buckets, identity, layout, levels, oom } = view;
   const container = levels.filter(({ level }) => level === 'container');
@@ -140,7 +133,7 @@ function serverView(view: CgroupGitalyView): ServerMemoryView {
       oom &&
       oomLevels
         .filter((level) => oom.kills[level] > 0)
-        .map((level) => ({ level: levelText[level], processes: oom.kills[level], last: oom.last[level] })),
+        .map((level) => ({ level: oomLevelText[level], processes: oom.kills[level], last: oom.last[level] })),
     killedBuckets: killedBuckets(view),
     nearLimit: (buckets?.nearLimit ?? []).slice(0, 5).map(({ anon, bucket, limit }) => ({
       text: `Bucket ${bucket}: ${bytesText(anon)} of ${bytesText(limit)}.`,

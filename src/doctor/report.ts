@@ -1,6 +1,7 @@
 /** What doctor prints: a table for people, failures first, with the fixes of each; or JSON for programs. Pure. */
 import { styleText } from 'node:util';
 import { counted, wrap } from '../lib/format.ts';
+import { withoutControls } from '../lib/outside-text.ts';
 import type { Fix } from '../rules/finding.ts';
 import { type DoctorFinding, type DoctorStatus, doctorGroups, doctorStatuses } from './finding.ts';
 import { type SizingLine, type SizingReport, sizingLines } from './sizing/report.ts';
@@ -58,7 +59,7 @@ export function textReport(report: DoctorReport, options: TextOptions): string {
           '',
           paint('bold', title),
           ...lines.flatMap(({ text, isCopied, indent = 0 }) =>
-            isCopied ? [plain(text)] : wrap(plain(text), width, 2 + indent, 4 + indent),
+            isCopied ? [withoutControls(text)] : wrap(withoutControls(text), width, 2 + indent, 4 + indent),
           ),
         ];
   const lines = [
@@ -128,7 +129,7 @@ function table(all: readonly Row[], width: number, paint: Paint): readonly strin
     const isNew = heading !== before;
     before = heading;
     const [first = '', ...more] = wrap(
-      plain(foundText(row, status === 'pass' ? 1 : 5)),
+      withoutControls(foundText(row, status === 'pass' ? 1 : 5)),
       width,
       indent,
       indent,
@@ -148,7 +149,7 @@ function block(alike: readonly Row[], width: number, paint: Paint): readonly str
   if (row === undefined) return [];
   const { check, status } = row.finding;
   const entry = (name: string, text: string): readonly string[] => {
-    const [first = '', ...more] = wrap(plain(text), width, 12, 12);
+    const [first = '', ...more] = wrap(withoutControls(text), width, 12, 12);
     return [`  ${paint('dim', name.padEnd(10))}${first.slice(12)}`, ...more];
   };
   const fixes = distinct(alike.flatMap((each) => each.fixes));
@@ -156,7 +157,7 @@ function block(alike: readonly Row[], width: number, paint: Paint): readonly str
     fixes.filter((fix) => fix.kind === kind).slice(0, maxFixes),
   );
   return [
-    `${paint(colors[status], statusTexts[status])} ${paint('bold', check.id)}: ${plain(check.title)}`,
+    `${paint(colors[status], statusTexts[status])} ${paint('bold', check.id)}: ${withoutControls(check.title)}`,
     ...truncated(alike, maxRowsInBlock).flatMap((each, index) =>
       entry(index === 0 ? 'found' : '', foundText(each, 10)),
     ),
@@ -190,7 +191,10 @@ function fixLines(
   if (kind === 'text') return entry(fixNames.text, text);
   return text
     .split('\n')
-    .map((line, index) => `  ${paint('dim', (index === 0 ? fixNames[kind] : '').padEnd(10))}${plain(line)}`);
+    .map(
+      (line, index) =>
+        `  ${paint('dim', (index === 0 ? fixNames[kind] : '').padEnd(10))}${withoutControls(line)}`,
+    );
 }
 
 function rowsOf(findings: readonly DoctorFinding[]): readonly Row[] {
@@ -221,11 +225,6 @@ function subjectsText(subjects: readonly string[], max: number): string {
   const more = subjects.length - shown.length;
   return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
-
-/** Names and messages come from outside: control characters in them must not reach the terminal. */
-const plain = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is removed
-  text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ');
 
 /** Stable names: for programs. */
 export function jsonReport(report: DoctorReport, time: number): string {

@@ -44,11 +44,11 @@ export function outsideText(
   return cutToBytes(printable, maxBytes, raw.length > scanned.length);
 }
 
-const printableLine = (text: string): string =>
-  text
-    .replace(unprintable, (found) => (/[\p{Cc}\u2028\u2029]/u.test(found) ? ' ' : ''))
-    .replace(/\s+/g, ' ')
-    .trim();
+/** Control characters and line breaks as spaces, and without what is invisible. */
+export const withoutControls = (text: string): string =>
+  text.replace(unprintable, (found) => (/[\p{Cc}\u2028\u2029]/u.test(found) ? ' ' : ''));
+
+const printableLine = (text: string): string => withoutControls(text).replace(/\s+/g, ' ').trim();
 
 /** Every form in which a peer may repeat a secret, the longest first, so that none leaves a part of another. */
 function formsOf(secrets: readonly (Secret | string | undefined)[]): readonly string[] {

@@ -79,8 +79,8 @@ test('memory of each Gitaly is listed by level, with the kills of levels that ha
           readErrors: ['memory.stat (io)'],
         },
         kills: [
-          { level: 'a repository bucket', processes: 3, last: 1000 },
-          { level: 'the pod', processes: 1, last: 2000 },
+          { level: "a bucket's memory limit", processes: 3, last: 1000 },
+          { level: "the pod's memory limit", processes: 1, last: 2000 },
         ],
         killedBuckets: [
           {

@@ -12,7 +12,7 @@ const server: ServerMemoryView = {
   pod: { anon: 200 * MiB, usage: 290 * MiB, limit: 300 * MiB, readErrors: [] },
   gitaly: { anon: 40 * MiB, usage: 42 * MiB, limit: 'none', readErrors: ['memory.peak (permission)'] },
   git: { anon: 225 * MiB, limit: 250 * MiB, throttledRatio: 0.5, readErrors: [] },
-  kills: [{ level: 'a repository bucket', processes: 3, last: now - 60_000 }],
+  kills: [{ level: "a bucket's memory limit", processes: 3, last: now - 60_000 }],
   killedBuckets: [
     {
       text: 'Bucket 3: 3 of its processes killed.',
@@ -45,7 +45,7 @@ describe('memory on the page', () => {
     expect(shown).toContain('unreadable: memory.peak (permission)');
     expect(shown).toContain('90% 225 MiB of 250 MiB');
     expect(shown).toContain('CPU-throttled in 50% of periods');
-    expect(shown).toContain('3 OOM kills at the limit of a repository bucket, last');
+    expect(shown).toContain("3 OOM kills : a bucket's memory limit was exceeded, last");
     expect(shown).toContain('Pods are named by uid.');
   });
 

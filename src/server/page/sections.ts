@@ -143,7 +143,7 @@ function oomKills({ kills }: ServerMemoryView, now: number): Html {
   if (kills.length === 0) return html`<p class="quiet">No OOM kills</p>`;
   return html`${kills.map(
     ({ last, level, processes }) =>
-      html`<p class="message tone-critical"><b>${counted(processes, 'OOM kill', 'OOM kills')}</b> at the limit of ${level}${last !== undefined && html`, last ${timeTag(last, now)}, ${durationText(now - last)} ago`}</p>`,
+      html`<p class="message tone-critical"><b>${counted(processes, 'OOM kill', 'OOM kills')}</b>: ${level} was exceeded${last !== undefined && html`, last ${timeTag(last, now)}, ${durationText(now - last)} ago`}</p>`,
   )}`;
 }
 
