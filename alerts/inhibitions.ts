@@ -123,8 +123,16 @@ export const inhibitions: readonly Inhibition[] = [
     equal: storageLabels,
   },
   {
-    why: 'The page includes the ticket.',
+    why: 'The page on the loop includes that on a single kill, and the tickets.',
     source: { names: ['GitalyOOMKilledRepeatedly'] },
+    target: {
+      names: ['GitalyContainerOOMKilled', 'GitalyOOMKilled', 'GitalyMemoryNearLimit', 'GitalyMemoryPressure'],
+    },
+    equal: serverLabels,
+  },
+  {
+    why: 'The page includes the ticket.',
+    source: { names: ['GitalyContainerOOMKilled'] },
     target: { names: ['GitalyOOMKilled', 'GitalyMemoryNearLimit', 'GitalyMemoryPressure'] },
     equal: serverLabels,
   },

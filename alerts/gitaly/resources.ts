@@ -13,23 +13,30 @@ import {
   not,
   oneOf,
   or,
+  relabelled,
   select,
   subtract,
   sumBy,
+  unless,
 } from '../../src/monitoring/promql/index.ts';
-import { recorded } from '../../src/monitoring/recording.ts';
+import { highest, recorded } from '../../src/monitoring/recording.ts';
 import {
   cpuThrottledRatio,
+  gitalyContainerKilled,
   lastOomTime,
   memoryPressure,
   memoryRatio,
   oomEventIncrease,
   oomKillIncrease,
+  podLabels,
   serverLabels,
+  serverStorage,
 } from '../../src/monitoring/recordings/gitaly.ts';
+import { storageHealth } from '../../src/monitoring/recordings/praefect.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { count, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { bucketOomKills } from '../../src/sources/cgroup/metrics.ts';
+import { podLastRestart } from '../../src/sources/kubernetes/metrics.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
 import { percent, serverName, withoutProblem } from '../texts.ts';
 
@@ -50,6 +57,7 @@ export const resourceThresholds = {
 } satisfies ThresholdTable;
 
 export const resourceAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
+  containerOomKilled(thresholds),
   oomKilled(thresholds),
   oomKilledRepeatedly(thresholds),
   gitParentOom(thresholds),
@@ -69,6 +77,27 @@ const whose = {
   pod: 'the pod',
   node: 'the node',
 } as const;
+
+/** By what Kubernetes reports: of a kill that an agent reports, nothing shows whether Gitaly or a Git process ended. */
+function containerOomKilled(thresholds: AlertThresholds): Alert {
+  const { keepFiring, oomWindow } = thresholds;
+  const ended = highest(thresholds, serverLabels, select(podLastRestart, gitalyContainerKilled));
+  return alert({
+    ...judgedWithPage('GitalyContainerOOMKilled', thresholds),
+    // Behind Praefect: by gitaly_storage_info, or where a storage has the name of the pod, as in the GitLab chart.
+    expression: unless(
+      unless(happenedWithin(thresholds, ended, oomWindow.value), recorded(serverStorage), { on: podLabels }),
+      relabelled(recorded(storageHealth), 'storage', 'pod', '(.+)'),
+      { on: ['cluster', 'pod'] },
+    ),
+    keepFiringForSeconds: keepFiring.value,
+    panel: { dashboard: serversDashboard, title: 'Container restarts' },
+    firesWhen: `within the last ${durationInWords(oomWindow.value)} Kubernetes restarted the container of a Gitaly as OOMKilled that serves no storage of Praefect, so that no other replica served its repositories`,
+    summary: () => `Gitaly ${serverName} was OOM-killed, and no replica serves its repositories`,
+    description: ({ value }) =>
+      `Its container ended ${value('duration')} ago: all requests failed, and its repositories were unavailable until it was Ready again. What caused it usually comes again: find the largest buckets and limit the client, or raise the memory limit.`,
+  });
+}
 
 function oomKilled(thresholds: AlertThresholds): Alert {
   const shown = thresholds.oomWindow.value;

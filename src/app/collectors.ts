@@ -109,6 +109,7 @@ export function createCollection(options: CollectionOptions): Collection {
       cgroup: cgroup.view(),
       kubernetes: kubernetes.view(),
       maintenance: maintenance?.view(),
+      storageServers: storages && runner.latest(storages),
       collectors: runner.status(),
     }),
     checks,

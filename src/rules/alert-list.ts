@@ -54,6 +54,7 @@ export const ruleNames = [
   "GitalyPackObjectsDropped",
   "GitalyConcurrencySaturated",
   "GitalyAdaptiveLimitAtFloor",
+  "GitalyContainerOOMKilled",
   "GitalyOOMKilled",
   "GitalyOOMKilledRepeatedly",
   "GitalyGitParentOOM",

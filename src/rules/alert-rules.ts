@@ -47,6 +47,7 @@ export const alertRules = {
   GitalyRequestsDroppedQueueWait: { severity: 'warning', hold: 'requestsDroppedWait', usesGauges: false },
   GitalyLoadShed: { severity: 'warning', hold: 'requestsDropped', usesGauges: false },
   GitalyPackObjectsDropped: { severity: 'warning', hold: 'requestsDropped', usesGauges: false },
+  GitalyContainerOOMKilled: { severity: 'critical' },
   GitalyOOMKilled: { severity: 'warning' },
   GitalyOOMKilledRepeatedly: { severity: 'critical' },
   GitalyGitOOMKilled: { severity: 'warning' },

@@ -156,7 +156,7 @@ export const defaultThresholds = Object.freeze({
   ),
   oomRepeatedEvents: count(
     3,
-    'OOM events within oom-window: one costs a restart of seconds, three are a loop that does not end by itself.',
+    'OOM events within oom-window: behind Praefect one costs a restart of seconds, while other replicas serve; three are a loop that does not end by itself. Without Praefect the first kill of the container pages (GitalyContainerOOMKilled).',
   ),
   gitOomWindow: seconds(15 * minute, 'Range over which OOM kills of Git processes are counted.'),
   gitOomKills: count(

@@ -14,6 +14,7 @@ import { type Firing, firingScenarios, readScenarios, secondsOf, writeReduced } 
 
 /** Alerts on what happened within a range, or on a rate: they end with it, and docs/alerts.md names them. */
 const endWithTheirRange: readonly string[] = [
+  'GitalyContainerOOMKilled',
   'GitalyErrorBudgetBurn',
   'GitalyGitParentOOM',
   'GitalyOOMKilledRepeatedly',

@@ -58,7 +58,7 @@ const pagesNoOne = `## What pages no one
 | a storage that flaps | one page: scenarios of PraefectStorageUnhealthy and PraefectStorageFlapping |
 
 Missing data ends no page (\`test/alerts/missing-data.test.ts\`, for every critical alert on a state). Alerts on what happened
-within a range, or on a rate, end with it: GitalyErrorBudgetBurn, GitalyGitParentOOM, GitalyOOMKilledRepeatedly,
+within a range, or on a rate, end with it: GitalyContainerOOMKilled, GitalyErrorBudgetBurn, GitalyGitParentOOM, GitalyOOMKilledRepeatedly,
 GitalyRequestsDroppedQueueFull, PraefectFailover, PraefectRepositoryCountDrop and PraefectStorageFlapping.
 `;
 
@@ -99,6 +99,9 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
   Another Gitaly that begins to drop requests later is an update of that page, an incident after its end is a new one.
 - **Replays**: recorded incidents go through these rules and a real Alertmanager, next to public rule sets:
   [docs/replays.md](replays.md).
+- **OOM kills** of Gitaly's container are outages of its repositories for the time of a restart. The first one pages where
+  no replica serves (GitalyContainerOOMKilled); behind Praefect, other replicas serve: one is a ticket, and three within
+  half an hour page.
 - **Two exporters** for one cluster count once: recorded series drop \`job\` and \`instance\`. Several clusters in one
   namespace need a label \`cluster\`.
 - **One failed scrape** changes nothing: gauges are evaluated over two and a half scrape intervals.

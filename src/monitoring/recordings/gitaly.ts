@@ -223,8 +223,8 @@ export const cpuThrottledRatio = recording('gitaly:cpu_throttled:ratio', levelLa
   }),
 );
 
-/** In GitLab's chart and operator. The OOM kill of a sidecar is not one of Gitaly. */
-const gitalyContainer = { container: 'gitaly', reason: 'OOMKilled' } as const;
+/** Metrics name the container so that runs Gitaly. The OOM kill of a sidecar is not one of Gitaly. */
+export const gitalyContainerKilled = { container: 'gitaly', reason: 'OOMKilled' } as const;
 
 /** Pods whose cgroups an agent finds: an exporter without cgroups reports pods, too, with an empty driver. */
 export const podsWithAgent = select(serverInfo, { pod: not(''), cgroup_driver: not('') });
@@ -244,7 +244,7 @@ const agentDelaySeconds = 120;
 export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);
   const on = { on: podLabels };
-  const restarts = maxBy([...podLabels, 'node'], increase(select(podRestarts, gitalyContainer), range));
+  const restarts = maxBy([...podLabels, 'node'], increase(select(podRestarts, gitalyContainerKilled), range));
   const ofGit = maxBy(levelLabels, increase(select(oomEvents, levelsOfGit), range));
   const ofGitaly = maxBy(levelLabels, increase(select(oomEvents, levelsOfGitaly), range));
   const difference = subtract(sumBy(podLabels, ofGitaly), sumBy(podLabels, restarts), on);
@@ -256,7 +256,7 @@ export const oomEventIncrease = recording('gitaly:oom_events:increase', levelLab
 export const lastOomTime = recording('gitaly:last_oom:timestamp_seconds', levelLabels, ({ oomWindow }) => {
   const range = promDuration(oomWindow.value);
   const on = { on: podLabels };
-  const ended = maxOverTime(select(podLastRestart, gitalyContainer), range);
+  const ended = maxOverTime(select(podLastRestart, gitalyContainerKilled), range);
   const byKubernetes = maxBy(podLabels, ended);
   const byAgent = maxBy(podLabels, maxOverTime(select(lastOom, levelsOfGitaly), range));
   const missed = unless(

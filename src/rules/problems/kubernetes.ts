@@ -16,6 +16,8 @@ export interface KubernetesSituation {
   readonly view: KubernetesView;
   /** Gitalys whose OOM kills an exporter on their node reports, with the level. */
   readonly watchedOnNode: readonly Identity[];
+  /** Gitalys that serve a storage of Praefect: other replicas may serve while one of them does not. */
+  readonly behindPraefect: readonly Pick<Identity, 'namespace' | 'pod'>[];
   readonly thresholds: Thresholds;
   /** Seconds since 1970. */
   readonly now: number;
@@ -187,34 +189,45 @@ function actionOf(
   return `See what it waits for: kubectl -n ${namespace} describe pod ${pod}`;
 }
 
-/** In GitLab's chart and operator. A sidecar that is killed is not Gitaly. */
+/** As the view names the container that runs Gitaly. A sidecar that is killed is not Gitaly. */
 const gitalyContainerName = 'gitaly';
 
-/** Where an exporter on the node reports kills with their level, these would be the same kills again. */
-function oomProblems({ view, watchedOnNode, thresholds, now }: KubernetesSituation): Problem[] {
-  return view.pods
-    .filter(({ identity }) => !watchedOnNode.some((each) => isSamePod(each, identity)))
-    .flatMap(({ identity, lastTerminations }) =>
-      lastTerminations
-        .filter(
-          ({ container, reason, finishedAt }) =>
-            container === gitalyContainerName &&
-            reason === 'OOMKilled' &&
-            now - finishedAt / 1000 < thresholds.oomWindow.value,
-        )
-        .map(({ container, finishedAt }) =>
-          problem('gitaly_oom_killed', {
-            of: identityKey(identity),
-            title: `${identityText(identity)}: container ${container} was OOM-killed and restarted`,
-            subject: identityText(identity),
-            labels: { ...identity, level: 'container' },
-            detail: `At ${timeText(finishedAt)}. All requests in progress failed.`,
-            action:
-              "Compare its memory limit with its usage, and cgroups.memory_bytes with the limit: Git's processes should reach their limit before the container does.",
-            since: finishedAt / 1000,
-          }),
-        ),
+/**
+ * Without Praefect each kill is an outage of the pod's repositories. Behind it, where an exporter on the node reports kills
+ * with their level, these would be the same kills again.
+ */
+function oomProblems({
+  behindPraefect,
+  view,
+  watchedOnNode,
+  thresholds,
+  now,
+}: KubernetesSituation): Problem[] {
+  return view.pods.flatMap(({ identity, lastTerminations }) => {
+    const isReplicated = behindPraefect.some(
+      ({ namespace, pod }) => namespace === identity.namespace && pod === identity.pod,
     );
+    if (isReplicated && watchedOnNode.some((each) => isSamePod(each, identity))) return [];
+    return lastTerminations
+      .filter(
+        ({ container, reason, finishedAt }) =>
+          container === gitalyContainerName &&
+          reason === 'OOMKilled' &&
+          now - finishedAt / 1000 < thresholds.oomWindow.value,
+      )
+      .map(({ container, finishedAt }) =>
+        problem(isReplicated ? 'gitaly_oom_killed' : 'gitaly_container_oom_killed', {
+          of: identityKey(identity),
+          title: `${identityText(identity)}: container ${container} was OOM-killed and restarted`,
+          subject: identityText(identity),
+          labels: { ...identity, ...(isReplicated ? { level: 'container' } : {}) },
+          detail: `At ${timeText(finishedAt)}. All requests in progress failed${isReplicated ? '' : ', and its repositories were unavailable until it was Ready again'}.`,
+          action:
+            "Compare its memory limit with its usage, and cgroups.memory_bytes with the limit: Git's processes should reach their limit before the container does.",
+          since: finishedAt / 1000,
+        }),
+      );
+  });
 }
 
 function rotationProblems({ view, thresholds, now }: KubernetesSituation): Problem[] {

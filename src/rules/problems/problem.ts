@@ -45,6 +45,7 @@ export const problemKinds = {
   pack_objects_dropped: { alert: 'GitalyPackObjectsDropped' },
   limits_not_in_effect: { severity: 'warning', noAlert: 'nothing fails because of it' },
 
+  gitaly_container_oom_killed: { alert: 'GitalyContainerOOMKilled' },
   gitaly_oom_killed: { alert: 'GitalyOOMKilled' },
   gitaly_oom_killed_repeatedly: { alert: 'GitalyOOMKilledRepeatedly' },
   git_oom_killed: { alert: 'GitalyGitOOMKilled' },

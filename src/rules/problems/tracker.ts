@@ -7,7 +7,7 @@ import type { Log } from '../../lib/log.ts';
 import type { CollectorStatus } from '../../scheduler/status.ts';
 import type { CgroupView } from '../../sources/cgroup/view.ts';
 import type { GitalyView } from '../../sources/gitaly/view.ts';
-import { identityKey } from '../../sources/identity.ts';
+import { type Identity, identityKey } from '../../sources/identity.ts';
 import { kubernetesCollectorNames } from '../../sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../sources/kubernetes/view.ts';
 import type { MaintenanceView } from '../../sources/maintenance/source.ts';
@@ -22,7 +22,7 @@ import { gitalyProblems } from './gitaly.ts';
 import { createProblemHistory } from './history.ts';
 import { kubernetesProblems } from './kubernetes.ts';
 import { praefectProblems } from './praefect.ts';
-import { duringMaintenance, type Problem, problem } from './problem.ts';
+import { duringMaintenance, type Problem, type ProblemId, problem } from './problem.ts';
 
 /** What the sources know. Undefined: the source is disabled, or nothing was read yet. */
 export interface ProblemViews {
@@ -31,6 +31,8 @@ export interface ProblemViews {
   readonly cgroup: CgroupView | undefined;
   readonly kubernetes: KubernetesView | undefined;
   readonly maintenance: MaintenanceView | undefined;
+  /** Gitalys that are known to serve a storage of Praefect. */
+  readonly storageServers: readonly Identity[] | undefined;
   readonly collectors: readonly CollectorStatus[];
 }
 
@@ -64,7 +66,7 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
   let failing = new Map<string, number>();
 
   function problemsOf(views: ProblemViews, thresholds: Thresholds, now: number): readonly Problem[] {
-    const { praefect, gitaly, cgroup, kubernetes, maintenance, collectors } = views;
+    const { praefect, gitaly, cgroup, kubernetes, maintenance, storageServers, collectors } = views;
     history.record({ praefect, gitaly, cgroup }, now);
     failing = new Map(
       collectors.filter(isFailing).map(({ name, since }) => [name, failing.get(name) ?? since / 1000]),
@@ -84,6 +86,7 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
             // Kills that cannot be followed there are known by Kubernetes alone.
             watchedOnNode:
               cgroup?.gitalys.flatMap(({ identity, oom }) => (oom === undefined ? [] : identity)) ?? [],
+            behindPraefect: [...(storageServers ?? []), ...podsNamedAsStorages(kubernetes, praefect)],
             ...context,
           })),
       ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>
@@ -95,7 +98,9 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
       }),
       ...droppedProblems(collectors),
     ];
-    return found.map((each) => duringMaintenance(each, windowsFor(each, windows, thresholds, now)));
+    return withoutIncluded(found).map((each) =>
+      duringMaintenance(each, windowsFor(each, windows, thresholds, now)),
+    );
   }
 
   return {
@@ -132,6 +137,32 @@ function configuredSeverity(
 ): Severity {
   const chosen = alert && suppressedBy.length === 0 ? severities.get(alert) : undefined;
   return chosen === 'none' ? 'info' : (chosen ?? severity);
+}
+
+/** The GitLab chart takes the name of a storage from its pod. */
+export function podsNamedAsStorages(
+  { pods }: Pick<KubernetesView, 'pods'>,
+  praefect: PraefectView | undefined,
+): readonly Identity[] {
+  const names = new Set(praefect?.health?.flatMap(({ storages }) => storages.map(({ storage }) => storage)));
+  return pods.map(({ identity }) => identity).filter(({ pod }) => names.has(pod));
+}
+
+/** The worst first: of one pod, each includes those after it, as the inhibitions of their alerts have it. */
+const oomKinds: readonly ProblemId[] = [
+  'gitaly_oom_killed_repeatedly',
+  'gitaly_container_oom_killed',
+  'gitaly_oom_killed',
+];
+
+function withoutIncluded(problems: readonly Problem[]): readonly Problem[] {
+  const rankOf = ({ id }: Problem): number => oomKinds.indexOf(id);
+  const ofOom = problems.filter((each) => rankOf(each) >= 0);
+  const ranks = Map.groupBy(ofOom, ({ subject }) => subject);
+  return problems.filter(
+    (each) =>
+      rankOf(each) < 0 || (ranks.get(each.subject) ?? []).every((other) => rankOf(other) >= rankOf(each)),
+  );
 }
 
 const readinessOf = (view: KubernetesView | undefined): ReadonlyMap<string, boolean> =>

@@ -36,7 +36,8 @@ interface StorageSourceOptions {
 /** Names that one run resolves at most. A cluster has fewer. */
 const maxNames = 200;
 
-export function createStorageCollector(options: StorageSourceOptions): Collector {
+/** Its snapshot: the Gitalys that serve a storage. */
+export function createStorageCollector(options: StorageSourceOptions): Collector<readonly Identity[]> {
   const { configured, nodes } = options;
   /** Storage -> its Gitaly when it was last found. A pod that is not there has no address. */
   const found = new Map<StorageNode, Identity>();
@@ -87,7 +88,7 @@ export function createStorageCollector(options: StorageSourceOptions): Collector
           1,
         );
       }
-      return { kind: 'data', block: { families: samples.families() } };
+      return { kind: 'data', block: { families: samples.families() }, snapshot: [...found.values()] };
     },
   };
 }

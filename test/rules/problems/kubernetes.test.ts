@@ -21,10 +21,14 @@ const rotation = (change: Partial<OngoingRotation> = {}): OngoingRotation => ({
   ...change,
 });
 
-const problems = (view: Partial<KubernetesView>, watchedOnNode: readonly (typeof identity)[] = []) =>
+const problems = (
+  view: Partial<KubernetesView>,
+  watchedOnNode: readonly (typeof identity)[] = [],
+  behindPraefect: readonly (typeof identity)[] = [identity],
+) =>
   kubernetesProblems({
     view: { ...nothing, ...view },
-    watchedOnNode,
+    ...{ watchedOnNode, behindPraefect },
     thresholds: defaultThresholds,
     now,
   });
@@ -256,7 +260,7 @@ describe('an OOM-killed container', () => {
       ],
     });
 
-  test('of Gitaly is a warning for the window of the alert', () => {
+  test('of Gitaly behind Praefect is a warning for the window of the alert', () => {
     expect(problems({ pods: [killed(60)] })).toMatchObject([
       {
         severity: 'warning',
@@ -266,6 +270,17 @@ describe('an OOM-killed container', () => {
       },
     ]);
     expect(problems({ pods: [killed(1800)] })).toEqual([]);
+  });
+
+  test('of Gitaly without Praefect is critical, also where an exporter on the node reports its kills', () => {
+    for (const watchedOnNode of [[], [identity]])
+      expect(problems({ pods: [killed(60)] }, watchedOnNode, [])).toMatchObject([
+        {
+          ...{ id: 'gitaly_container_oom_killed', severity: 'critical', alert: 'GitalyContainerOOMKilled' },
+          detail: expect.stringContaining('its repositories were unavailable'),
+        },
+      ]);
+    expect(problems({ pods: [killed(1800)] }, [], [])).toEqual([]);
   });
 
   test('is not reported twice where an exporter on the node reports its kills', () => {

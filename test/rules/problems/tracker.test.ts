@@ -5,17 +5,23 @@ import { silentLog } from '../../../src/lib/log.ts';
 import { alertRule, forSeconds } from '../../../src/rules/alert-rules.ts';
 import { withOverrides } from '../../../src/rules/alert-thresholds.ts';
 import { defaultJudgment } from '../../../src/rules/judgment.ts';
-import { createProblemTracker, type ProblemViews } from '../../../src/rules/problems/tracker.ts';
+import {
+  createProblemTracker,
+  type ProblemViews,
+  podsNamedAsStorages,
+} from '../../../src/rules/problems/tracker.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
 import type { CollectorStatus } from '../../../src/scheduler/status.ts';
+import type { OomKill } from '../../../src/sources/cgroup/oom/record.ts';
 import type { CgroupGitalyView, CgroupView } from '../../../src/sources/cgroup/view.ts';
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
+import type { HealthSnapshot } from '../../../src/sources/praefect/view.ts';
 
 const now = 1_800_000_000;
 const identity = { namespace: 'gitlab', pod: 'gl-gitaly-0', node: 'n1' };
 const nothing: ProblemViews = {
   ...{ praefect: undefined, gitaly: undefined, cgroup: undefined, kubernetes: undefined },
-  ...{ maintenance: undefined, collectors: [] },
+  ...{ maintenance: undefined, storageServers: undefined, collectors: [] },
 };
 
 const databaseDown: ProblemViews = {
@@ -155,11 +161,40 @@ describe('an OOM kill that Kubernetes reports', () => {
 
   test('is the one of its cgroups where those are followed, and else a problem', () => {
     const followed = cgroup({ kills: none, events: none, last: {}, bucketKills: new Map() });
+    const storageServers = [identity];
     const ids = (view: CgroupView) =>
-      problemsAt({ ...nothing, kubernetes: kubernetes(), cgroup: view }).map(({ id }) => id);
+      problemsAt({ ...nothing, storageServers, kubernetes: kubernetes(), cgroup: view }).map(({ id }) => id);
     expect(ids(followed)).toEqual([]);
     // As with cgroups mounted with memory_localevents: nothing else shows the kill.
     expect(ids(cgroup(undefined))).toEqual(['gitaly_oom_killed']);
+  });
+
+  test('is one problem with what its cgroups report, the worst', () => {
+    const kill = (events: number): OomKill => ({
+      ...{ at: (now - 60) * 1000, identity, level: 'container', processes: events, events },
+      ...{ bucket: undefined, container: 'gitaly', fromAncestor: false },
+      memory: { limit: undefined, usage: undefined, anon: undefined },
+    });
+    const ids = (events: number, storageServers: ProblemViews['storageServers']) =>
+      problemsAt({
+        ...{ ...nothing, storageServers, kubernetes: kubernetes() },
+        cgroup: {
+          ...cgroup({ kills: none, events: none, last: {}, bucketKills: new Map() }),
+          kills: [kill(events)],
+        },
+      }).map(({ id }) => id);
+    expect(ids(1, undefined)).toEqual(['gitaly_container_oom_killed']);
+    expect(ids(3, undefined)).toEqual(['gitaly_oom_killed_repeatedly']);
+    expect(ids(1, [identity])).toEqual(['gitaly_oom_killed']);
+  });
+
+  test('counts as behind Praefect where a storage has the name of its pod', () => {
+    const storage = { storage: identity.pod } as HealthSnapshot['storages'][number];
+    const health = [{ virtualStorage: 'default', storages: [storage], praefects: [] }] as never;
+    const praefect = { database: undefined, health, queue: undefined, repositories: undefined };
+    const { pods } = kubernetes();
+    expect(podsNamedAsStorages({ pods }, praefect)).toEqual([identity]);
+    expect(podsNamedAsStorages({ pods }, undefined)).toEqual([]);
   });
 });
 

@@ -50,6 +50,7 @@ function createSource(
     kubernetesProblems({
       view: source.view(),
       watchedOnNode: [],
+      behindPraefect: source.view().pods.map(({ identity }) => identity),
       thresholds: defaultThresholds,
       now: now / 1000,
     });
