@@ -46,7 +46,7 @@ export const alertGroups = (settings: MonitoringSettings): readonly ShippedAlert
   });
 
 function groupsOf(settings: MonitoringSettings): readonly Omit<ShippedAlertGroup, 'alerts'>[] {
-  const { thresholds } = settings;
+  const { thresholds, volumes } = settings;
   return [
     {
       name: 'gitaly-exporter',
@@ -73,7 +73,7 @@ function groupsOf(settings: MonitoringSettings): readonly Omit<ShippedAlertGroup
         { title: 'Availability', alerts: availabilityAlerts(thresholds) },
         { title: 'Limits', alerts: limitAlerts(thresholds) },
         { title: 'Memory and CPU', alerts: resourceAlerts(thresholds) },
-        { title: 'Volumes', alerts: volumeAlerts(thresholds) },
+        { title: 'Volumes', alerts: volumeAlerts(thresholds, volumes) },
         { title: 'Pods and nodes', alerts: kubernetesAlerts(thresholds) },
       ],
     },

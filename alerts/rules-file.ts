@@ -33,7 +33,7 @@ const ruleGroups = (group: AlertGroup, settings: RulesFileSettings) => [
   {
     name: `${group.name}-recordings`,
     rules: group.recordings.flatMap(({ name, rules }) =>
-      rules(settings.thresholds).map(({ expression, labels }) => ({
+      rules(settings.thresholds, settings.volumes).map(({ expression, labels }) => ({
         record: name,
         expr: expression.text,
         ...(labels !== undefined && { labels }),

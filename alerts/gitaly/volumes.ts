@@ -20,13 +20,14 @@ import { eachHighest, recorded, sustained } from '../../src/monitoring/recording
 import { podLabels } from '../../src/monitoring/recordings/gitaly.ts';
 import {
   claimLabels,
-  gitalyClaims,
-  gitalyMounts,
+  claimsOf,
   inodesAvailable,
   mountLabels,
+  mountsOf,
   volumeAvailable,
   volumeLabels,
 } from '../../src/monitoring/recordings/platform.ts';
+import type { RepositoryVolumes } from '../../src/monitoring/settings.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { hour, minute, ratio, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
 import { podReady } from '../../src/sources/kubernetes/metrics.ts';
@@ -50,11 +51,11 @@ export const volumeThresholds = {
   ),
 } satisfies ThresholdTable;
 
-export const volumeAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
+export const volumeAlerts = (thresholds: AlertThresholds, volumes: RepositoryVolumes): readonly Alert[] => [
   volumeFilling(thresholds),
   volumeForecast(thresholds),
   inodesFilling(thresholds),
-  ...volumeMetricsMissing(thresholds),
+  ...volumeMetricsMissing(thresholds, volumes),
 ];
 
 const volumeName = '{{ or $labels.persistentvolumeclaim $labels.mountpoint }}';
@@ -119,7 +120,7 @@ function inodesFilling(thresholds: AlertThresholds): Alert {
 }
 
 /** Two rules, by whose metrics are missing: together they are too long to read. */
-function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
+function volumeMetricsMissing(thresholds: AlertThresholds, volumes: RepositoryVolumes): readonly Alert[] {
   const { missingSeriesLookback, volumeMetricsMissing: missingFor } = thresholds;
   const vanished = <By extends string>(by: readonly By[], series: GaugeSelector<By>) =>
     unless(
@@ -128,7 +129,7 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
       { on: by },
     );
   const claims = relabelled(
-    vanished(claimLabels, select(claimAvailableBytes, gitalyClaims)),
+    vanished(claimLabels, select(claimAvailableBytes, claimsOf(volumes))),
     'persistentvolumeclaim',
     'pod',
     'repo-data-(.+)',
@@ -165,9 +166,9 @@ function volumeMetricsMissing(thresholds: AlertThresholds): readonly Alert[] {
       'the target of the kubelet of its node',
     ),
     rule(
-      vanished(mountLabels, select(filesystemAvailable, gitalyMounts)),
+      vanished(mountLabels, select(filesystemAvailable, mountsOf(volumes))),
       'node_exporter',
-      'a file system below /var/opt/gitlab',
+      `a file system that is mounted at ${volumes.mountpoint} (alerts.volume-mountpoint)`,
       'its target',
       { reported_by: 'node_exporter' },
     ),

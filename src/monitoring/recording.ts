@@ -18,6 +18,7 @@ import {
   unless,
   type Vector,
 } from './promql/index.ts';
+import { defaultRepositoryVolumes, type RepositoryVolumes } from './settings.ts';
 
 export interface RecordingRule {
   readonly expression: Vector;
@@ -30,17 +31,20 @@ export interface Recording<Labels extends string = string> {
   /** `level:metric:operations`, as in Prometheus' documentation of recording rules. */
   readonly name: string;
   readonly labels: readonly Labels[];
-  readonly rules: (thresholds: Thresholds) => readonly RecordingRule[];
+  readonly rules: (thresholds: Thresholds, volumes?: RepositoryVolumes) => readonly RecordingRule[];
 }
 
 /** @param of one expression, or several rules */
 export const recording = <const Labels extends string>(
   name: string,
   labels: readonly Labels[],
-  of: (thresholds: Thresholds) => Vector | readonly RecordingRule[],
+  of: (thresholds: Thresholds, volumes: RepositoryVolumes) => Vector | readonly RecordingRule[],
 ): Recording<Labels> => {
   const rulesOf = (given: ReturnType<typeof of>) => ('kind' in given ? [{ expression: given }] : given);
-  return Object.freeze({ name, labels, rules: (thresholds: Thresholds) => rulesOf(of(thresholds)) });
+  return Object.freeze({
+    ...{ name, labels },
+    rules: (thresholds: Thresholds, volumes = defaultRepositoryVolumes) => rulesOf(of(thresholds, volumes)),
+  });
 };
 
 /** The recorded series, limited by matchers. */

@@ -1,7 +1,22 @@
 /** The settings of generated alerts and dashboards, as plain data. */
 import { defaultJudgment, type Judgment } from '../rules/judgment.ts';
 
+/** The volumes with repositories, as anchored regular expressions of Prometheus. */
+export interface RepositoryVolumes {
+  /** Names of PersistentVolumeClaims. */
+  readonly claim: string;
+  /** Mount points on virtual machines, as node_exporter reports them. */
+  readonly mountpoint: string;
+}
+
+/** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
+export const defaultRepositoryVolumes: RepositoryVolumes = Object.freeze({
+  claim: '.*gitaly.*',
+  mountpoint: '/var/opt/gitlab.*',
+});
+
 export interface MonitoringSettings extends Judgment {
+  readonly volumes: RepositoryVolumes;
   /** Anchored regular expression for the exporter's job in Prometheus. */
   readonly exporterJob: string;
   /** Labels that every alert gets. */
@@ -21,6 +36,7 @@ export interface MonitoringSettings extends Judgment {
 export const defaultMonitoringSettings: MonitoringSettings = Object.freeze({
   ...defaultJudgment,
   exporterJob: '.*gitaly-exporter.*',
+  volumes: defaultRepositoryVolumes,
   labels: {},
   folder: 'Gitaly',
   tags: [],

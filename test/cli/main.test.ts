@@ -236,6 +236,8 @@ metrics:
   max-series: 100000  # default
 alerts:
   exporter-job: .*gitaly-exporter.*  # default
+  volume-claim: .*gitaly.*  # default
+  volume-mountpoint: /var/opt/gitlab.*  # default
   # grafana-url: not set (none: alerts have no link to a panel)
   # runbook-url: not set (none: alerts have no link to a runbook)
   # severity: not set (the severities in docs/alerts.md)

@@ -130,11 +130,12 @@ function foldersOf(kind: KindOfFiles | undefined): readonly string[] {
 function monitoringSettingsOf(
   settings: Pick<Settings, 'alerts' | 'dashboards' | 'praefect'>,
 ): MonitoringSettings {
-  const { exporterJob, grafanaUrl, label = [], runbookUrl } = settings.alerts;
+  const { exporterJob, grafanaUrl, label = [], runbookUrl, volumeClaim, volumeMountpoint } = settings.alerts;
   const { datasource, folder, tag = [] } = settings.dashboards;
   return {
     ...judgmentOf(settings),
     exporterJob,
+    volumes: { claim: volumeClaim, mountpoint: volumeMountpoint },
     labels: Object.fromEntries(label.map(({ name, value }) => [name, value])),
     grafanaUrl,
     runbookUrl,

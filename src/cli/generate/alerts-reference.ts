@@ -113,8 +113,9 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
 - Memory, CPU and OOM kills by level need cgroup v2 and an exporter with \`cgroup.enabled\` on each host or node; pods, nodes
   and rotations need \`kubernetes.enabled\`. On cgroup v1 or without these settings the alerts on them cannot fire. An alert
   on a metric that older versions of GitLab lack names the version in its row below.
-- Disk and inodes come from the kubelet (claims with gitaly in their name) or node_exporter (mounts below /var/opt/gitlab: not for
-  repositories on the root file system or below another path), error ratios from Gitaly's own \`grpc_server_handled_total\`:
+- Disk and inodes come from the kubelet (claims with gitaly in their name) or node_exporter (mounts below /var/opt/gitlab). For
+  repositories on \`/mnt/git\` set \`volume-mountpoint: /mnt/git.*\`, for those on the root file system \`/\`, for claims of other
+  names \`volume-claim\`, and generate the rules. Error ratios come from Gitaly's own \`grpc_server_handled_total\`:
   where Prometheus does not have them, these alerts cannot fire.
 `;
 

@@ -142,6 +142,14 @@ export const alertsSection = {
         default: '.*gitaly-exporter.*',
         help: "The exporter's job label in Prometheus, as an anchored regular expression.",
       }),
+      volumeClaim: setting(text('<regex>', checkRegex), {
+        default: '.*gitaly.*',
+        help: 'Names of the PersistentVolumeClaims with repositories, for the alerts on disk space, as an anchored regular expression. The default matches the GitLab chart.',
+      }),
+      volumeMountpoint: setting(text('<regex>', checkRegex), {
+        default: '/var/opt/gitlab.*',
+        help: "Mount points of the file systems with repositories on virtual machines, as node_exporter reports them, for the same alerts, as an anchored regular expression. The default is the Linux package's; / for repositories on the root file system.",
+      }),
       grafanaUrl: optional(baseUrl('https://grafana.corp.example/grafana'), {
         unset: 'none: alerts have no link to a panel',
         help: "Base URL of Grafana, for the alerts' links to panels.",

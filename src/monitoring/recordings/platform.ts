@@ -31,6 +31,7 @@ import {
   type Vector,
 } from '../promql/index.ts';
 import { eachLowest, gaugeWindow, heldWhileUnread, highest, recorded, recording } from '../recording.ts';
+import type { RepositoryVolumes } from '../settings.ts';
 
 /** Cordoned nodes with pods of Gitaly, by the namespace of the pods. */
 export const cordonedNodes = recording(
@@ -71,9 +72,8 @@ export const grpcErrorRatio = Object.fromEntries(
 /** Gitaly's RPCs per second over an hour: the traffic gate of error ratios. */
 export const grpcRate = recording('gitaly:grpc_requests:rate1h', grpcLabels, () => callRate('1h'));
 
-/** The chart's claims are repo-data-<release>-gitaly-<n>; the Linux package's data are below /var/opt/gitlab. */
-export const gitalyClaims = { persistentvolumeclaim: like('.*gitaly.*') } as const;
-export const gitalyMounts = { mountpoint: like('/var/opt/gitlab.*') } as const;
+export const claimsOf = ({ claim }: RepositoryVolumes) => ({ persistentvolumeclaim: like(claim) }) as const;
+export const mountsOf = ({ mountpoint }: RepositoryVolumes) => ({ mountpoint: like(mountpoint) }) as const;
 export const claimLabels = ['cluster', 'namespace', 'persistentvolumeclaim'] as const;
 export const mountLabels = ['cluster', 'instance', 'mountpoint'] as const;
 export const volumeLabels = [...claimLabels, 'instance', 'mountpoint'] as const;
@@ -83,7 +83,7 @@ const volumeRatio = (
   [claimFree, claimSize]: readonly [typeof claimAvailableBytes, typeof claimCapacityBytes],
   [mountFree, mountSize]: readonly [typeof filesystemAvailable, typeof filesystemSize],
 ) =>
-  recording(name, volumeLabels, (thresholds) => {
+  recording(name, volumeLabels, (thresholds, volumes) => {
     // A target that responds and no longer has a volume was unmounted from it.
     const responds = equals(maxOverTime(select(targetUp), gaugeWindow(thresholds)), 1);
     const held = <By extends string>(by: readonly By[], selector: GaugeSelector<By>): Vector<By> =>
@@ -97,8 +97,10 @@ const volumeRatio = (
       free: GaugeSelector<By>,
       size: GaugeSelector<By>,
     ): Vector<By> => divide(held(by, free), above(held(by, size), 0), { on: by });
-    const claims = ratio(claimLabels, select(claimFree, gitalyClaims), select(claimSize, gitalyClaims));
-    const mounts = ratio(mountLabels, select(mountFree, gitalyMounts), select(mountSize, gitalyMounts));
+    const ofClaims = claimsOf(volumes);
+    const claims = ratio(claimLabels, select(claimFree, ofClaims), select(claimSize, ofClaims));
+    const ofMounts = mountsOf(volumes);
+    const mounts = ratio(mountLabels, select(mountFree, ofMounts), select(mountSize, ofMounts));
     return [{ expression: or<string, string>(claims, mounts) }];
   });
 

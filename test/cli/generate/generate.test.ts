@@ -151,6 +151,21 @@ test('URLs, job and thresholds are used in every file that depends on them', asy
   expect(await text('dashboards/replication.json')).toContain('"value": 3600');
 });
 
+test('the volumes with repositories are those of the settings in every rule', async () => {
+  const { code } = await generate(
+    `--output-dir=${folder}`,
+    '--alerts.volume-claim=git-data-.*',
+    '--alerts.volume-mountpoint=/mnt/git.*|/',
+  );
+  expect(code).toBe(0);
+  const rules = await readFile(join(folder, 'alerts/gitaly.rules.yaml'), 'utf8');
+  const selected = (label: string) => [...new Set(rules.match(new RegExp(`(?<=${label}=~")[^"]*`, 'g')))];
+  expect(selected('mountpoint')).toEqual(['/mnt/git.*|/']);
+  expect(selected('persistentvolumeclaim')).toEqual(['git-data-.*']);
+  const runbook = await readFile(join(folder, 'alerts/runbooks/GitalyVolumeMetricsMissing.md'), 'utf8');
+  expect(runbook).toContain('mounted at /mnt/git.*|/');
+});
+
 test('the configuration file sets folder, tags, data source and thresholds of dashboards', async () => {
   const yaml = [
     'dashboards: {folder: Git storage, tag: [git, sre], datasource: prom-1}',
