@@ -63,8 +63,21 @@ const amount = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
 
 export interface VolumeStats {
-  /** Of the pod's first claim that its node reports. Requests each node at most once in five minutes. */
+  /**
+   * Of the fullest of the pod's claims: which of them has the repositories is not known. Unknown while one of them is not
+   * reported. Requests each node at most once in five minutes.
+   */
   of(pod: Pod, signal: AbortSignal): Promise<Known<VolumeFacts>>;
+}
+
+/** Space of the volume with the least of it, and inodes of the one with the fewest. @param volumes at least one */
+function fullestOf(volumes: readonly VolumeFacts[]): VolumeFacts {
+  const leastOf = (free: (volume: VolumeFacts) => number): VolumeFacts =>
+    volumes.reduce((least, each) => (free(each) < free(least) ? each : least));
+  const inodesFree = ({ inodes }: VolumeFacts): number =>
+    'unknown' in inodes ? (inodes.notApplicable ? 1 : 0) : inodes.value.free / inodes.value.total;
+  const { availableBytes, capacityBytes } = leastOf((each) => each.availableBytes / each.capacityBytes);
+  return { availableBytes, capacityBytes, inodes: leastOf(inodesFree).inodes };
 }
 
 const refreshMs = 300_000;
@@ -99,7 +112,10 @@ export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
   return {
     async of(pod, signal) {
       if (pod.node === '') return unknown('the pod is not scheduled yet');
-      if (pod.claims.length === 0) return notApplicable('the pod has no persistent volume claim');
+      if (pod.claims.length === 0)
+        return unknown(
+          'the pod has no persistent volume claim, and kubelets report no other volumes: monitor the file system of its node (node_filesystem_avail_bytes)',
+        );
       const now = clock.monotonic();
       for (const [node, { at }] of requests) if (now - at >= refreshMs) requests.delete(node);
       const request = requests.get(pod.node) ?? { at: now, claims: requestClaims(pod.node, signal) };
@@ -110,12 +126,13 @@ export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
         requests.delete(pod.node);
         return claims;
       }
-      const found = pod.claims
-        .map((name) => claims.value.find((each) => each.claim === name && each.namespace === pod.namespace))
-        .find((each) => each !== undefined);
-      return found === undefined
-        ? unknown(`the kubelet of ${pod.node} does not report claim ${pod.claims.join(', ')}`)
-        : known(found);
+      const own = pod.claims.map((name) =>
+        claims.value.find((each) => each.claim === name && each.namespace === pod.namespace),
+      );
+      const missing = pod.claims.filter((_, index) => own[index] === undefined);
+      return missing.length > 0
+        ? unknown(`the kubelet of ${pod.node} does not report claim ${missing.join(', ')}`)
+        : known(fullestOf(own.filter((each) => each !== undefined)));
     },
   };
 }

@@ -161,6 +161,25 @@ test('a claim of the same name in another namespace is not used', async () => {
   expect('value' in found && found.value.capacityBytes).toBe(53_687_091_200);
 });
 
+test('of several claims the fullest counts, and one that is not reported makes them unknown', async () => {
+  const volume = (name: string, availableBytes: number, inodesFree: number) => ({
+    ...{ name, capacityBytes: 100, availableBytes, inodes: 100, inodesFree },
+    pvcRef: { name, namespace: pod.namespace },
+  });
+  const summary = { pods: [{ volume: [volume('logs', 90, 4), volume('repositories', 3, 80)] }] };
+  const { stats } = opened({ status: 200, body: JSON.stringify(summary) });
+  for (const claims of [
+    ['logs', 'repositories'],
+    ['repositories', 'logs'],
+  ])
+    expect(await stats.of({ ...pod, claims }, signal)).toEqual({
+      value: { capacityBytes: 100, availableBytes: 3, inodes: { value: { total: 100, free: 4 } } },
+    });
+  expect(await stats.of({ ...pod, claims: ['logs', 'other'] }, signal)).toEqual({
+    unknown: expect.stringContaining('does not report claim other'),
+  });
+});
+
 describe('the values are unknown, with the reason, for', () => {
   test.each<[{ status: number; body: string } | 'refused', string]>([
     [{ status: 403, body: '' }, 'no right to get nodes/proxy'],
@@ -184,7 +203,10 @@ describe('the values are unknown, with the reason, for', () => {
     expect(await stats.of({ ...pod, node: '' }, signal)).toEqual({
       unknown: expect.stringContaining('not scheduled'),
     });
-    expect(await stats.of({ ...pod, claims: [] }, signal)).toMatchObject({ notApplicable: true });
+    // Repositories may be on a hostPath, whose file system may be full.
+    expect(await stats.of({ ...pod, claims: [] }, signal)).toEqual({
+      unknown: expect.stringContaining('no persistent volume claim'),
+    });
     expect(requests).toEqual([]);
   });
 });
