@@ -14,6 +14,9 @@ import {
   increase,
   like,
   maxBy,
+  maxOverTime,
+  minBy,
+  minOverTime,
   not,
   or,
   recordedSelector,
@@ -36,6 +39,7 @@ import {
 } from '../src/scheduler/self-metrics.ts';
 import { scrapeUp } from '../src/sources/gitaly/metrics.ts';
 import { podReady } from '../src/sources/kubernetes/metrics.ts';
+import { transactionsToWraparound } from '../src/sources/praefect/queries/tables.ts';
 import { serverInfo } from '../src/sources/server-info.ts';
 import { type Alert, alert, judgedWithPage } from './alert.ts';
 import { unreported } from './conditions.ts';
@@ -51,6 +55,10 @@ interface ExporterSettings extends MonitoringSettings {
 export const exporterThresholds = {
   exporterDown: seconds(5 * minute, 'Longer than a rollout of the exporter.'),
   labelsRenamed: seconds(15 * minute, 'A setting of the scrape: no hurry.'),
+  clustersMixed: seconds(
+    30 * minute,
+    'An exporter that has ended is compared for 15 minutes with the one that replaces it.',
+  ),
   reloadFailed: seconds(10 * minute, 'Longer than a change of several files.'),
   exporterClockSkew: seconds(30, "The exporter's clock differs from Prometheus' by more than a slow scrape."),
 } satisfies ThresholdTable;
@@ -61,6 +69,7 @@ export const exporterAlerts = (settings: ExporterSettings): readonly Alert[] => 
   collectorFailing(settings.thresholds),
   dataStale(settings.thresholds),
   labelsRenamed(settings.thresholds),
+  clustersMixed(settings.thresholds),
   droppedSeries(settings.thresholds),
   reloadFailed(settings.thresholds),
   skewedExporterClock(settings.thresholds),
@@ -168,6 +177,35 @@ function labelsRenamed(thresholds: AlertThresholds): Alert {
     summary: ({ label }) => `Job ${label('job')} is scraped without honor_labels`,
     description: () =>
       "Prometheus replaced namespace and pod of Gitaly by those of the exporter's pod, so alerts and dashboards of Gitaly servers mix them up. Set honor_labels: true (honorLabels in a ServiceMonitor), see docs/scraping.md.",
+  });
+}
+
+/** Longer than a refresh: two exporters that read one server at different times have some value in common. */
+const comparedRange = '15m';
+
+function clustersMixed(thresholds: AlertThresholds): Alert {
+  const { clustersMixed: mixedFor } = thresholds;
+  // Of each server this is a number of its own, and it only falls until rows are frozen.
+  const left = select(transactionsToWraparound);
+  return alert({
+    name: 'GitalyExporterClustersMixed',
+    severity: 'warning',
+    expression: above(
+      maxBy(clusterLabels, minOverTime(left, comparedRange)),
+      minBy(clusterLabels, maxOverTime(left, comparedRange)),
+      { on: clusterLabels },
+    ),
+    forSeconds: sustained(thresholds, mixedFor.value),
+    noProblem: 'an exporter does not know the other ones',
+    panel: { dashboard: overviewDashboard, title: 'Exporters up' },
+    firesWhen: `for ${durationInWords(mixedFor.value)}, exporters with the same labels cluster and namespace read different databases of Praefect`,
+    summary: () => 'Exporters with the same label cluster read different databases',
+    description: ({ list, same }) =>
+      `Exporters: ${list(
+        maxBy(['instance'], select(transactionsToWraparound, same(...clusterLabels))),
+        'instance',
+        'unknown',
+      )}. A healthy storage or database of one cluster hides the failed one of the same name of another. Give each cluster a label cluster of its own in Prometheus; or an exporter reads an old database, check its address.`,
   });
 }
 

@@ -8,6 +8,7 @@ export const ruleNames = [
   "GitalyExporterCollectorFailing",
   "GitalyExporterStale",
   "GitalyExporterLabelsRenamed",
+  "GitalyExporterClustersMixed",
   "GitalyExporterSeriesDropped",
   "GitalyExporterReloadFailed",
   "GitalyExporterClockSkew",
@@ -78,6 +79,7 @@ export const ruleNames = [
 export const thresholdsOfAlerts = {
   exporterDown: {"value":300,"unit":"seconds","why":"Longer than a rollout of the exporter.","range":{"min":1,"max":31536000}},
   labelsRenamed: {"value":900,"unit":"seconds","why":"A setting of the scrape: no hurry.","range":{"min":1,"max":31536000}},
+  clustersMixed: {"value":1800,"unit":"seconds","why":"An exporter that has ended is compared for 15 minutes with the one that replaces it.","range":{"min":1,"max":31536000}},
   reloadFailed: {"value":600,"unit":"seconds","why":"Longer than a change of several files.","range":{"min":1,"max":31536000}},
   exporterClockSkew: {"value":30,"unit":"seconds","why":"The exporter's clock differs from Prometheus' by more than a slow scrape.","range":{"min":1,"max":31536000}},
   databaseUnreported: {"value":900,"unit":"seconds","why":"No exporter reports praefect_db_up. Longer than a rollout of the exporter or of Prometheus.","range":{"min":1,"max":31536000}},

@@ -103,7 +103,8 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
   no replica serves (GitalyContainerOOMKilled); behind Praefect, other replicas serve: one is a ticket, and three within
   half an hour page.
 - **Two exporters** for one cluster count once: recorded series drop \`job\` and \`instance\`. Several clusters in one
-  namespace need a label \`cluster\`.
+  namespace need a label \`cluster\`: without it a healthy storage hides an unhealthy one of the same name, which
+  GitalyExporterClustersMixed reports.
 - **One failed scrape** changes nothing: gauges are evaluated over two and a half scrape intervals.
 - **Missing data** resolves no page: while a source cannot be read, the last state of a critical condition counts for
   6 hours (threshold \`stale-hold\`), and an alert on the missing data itself fires.
