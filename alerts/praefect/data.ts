@@ -179,7 +179,7 @@ function restartUnsafe(thresholds: AlertThresholds): Alert {
     summary: ({ count }) =>
       `A restart of ${storageName} would make ${count('repository', 'repositories')} unavailable`,
     description: ({ label }) =>
-      `These repositories have no other up-to-date replica on a healthy storage. Do not restart, drain or upgrade ${label('storage')} before replication has caught up (panel "Outdated and missing").`,
+      `These repositories have no other up-to-date replica on a healthy storage. Do not restart, drain or upgrade ${label('storage')} before replication has caught up (panel "Outdated and missing replicas").`,
   });
 }
 

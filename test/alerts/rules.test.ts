@@ -236,6 +236,49 @@ describe.each(names)('%s', (name) => {
   });
 });
 
+/** Titles of the panels and rows of each dashboard, by its title. */
+const titlesOf = new Map(
+  readdirSync(join(folder, '../dashboards'))
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => {
+      interface Titled {
+        readonly title: string;
+        readonly panels?: readonly Titled[];
+      }
+      const { title, panels = [] } = JSON.parse(
+        readFileSync(join(folder, '../dashboards', file), 'utf8'),
+      ) as Titled;
+      return [
+        title,
+        new Set(panels.flatMap((row) => [row, ...(row.panels ?? [])]).map((each) => each.title)),
+      ];
+    }),
+);
+
+test('every dashboard, row and panel that a runbook or a description names exists', () => {
+  const texts = [
+    ...names.map((name) => [name, readFileSync(join(folder, 'runbooks', `${name}.md`), 'utf8')] as const),
+    ...rules.map(({ alert, annotations }) => [alert, annotations['description'] ?? ''] as const),
+  ];
+  const everyTitle = new Set([...titlesOf.values()].flatMap((titles) => [...titles]));
+  const unknown = texts.flatMap(([alert, text]) => [
+    ...[...text.matchAll(/dashboard "([^"]+)"([^\n]*?)(?=dashboard "|$)/gim)].flatMap(
+      ([, dashboard = '', rest = '']) =>
+        [...rest.matchAll(/"([^"]+)"/g)]
+          .map(([, title = '']) => title)
+          .filter((title) => titlesOf.get(dashboard)?.has(title) !== true)
+          .concat(titlesOf.has(dashboard) ? [] : [dashboard])
+          .map((title) => `${alert}: ${title}`),
+    ),
+    ...[...text.matchAll(/(?:panel|row) "([^"]+)"/gi)]
+      .map(([, title = '']) => title)
+      .filter((title) => !everyTitle.has(title))
+      .map((title) => `${alert}: ${title}`),
+  ]);
+  expect(titlesOf.size).toBe(6);
+  expect(unknown).toEqual([]);
+});
+
 test('every runbook, every link in one, and every promtool test belongs to an alert', () => {
   const pages = readdirSync(join(folder, 'runbooks'));
   expect(pages.filter((file) => file !== 'praefect-commands.md').sort()).toEqual(
