@@ -203,30 +203,37 @@ function oomProblems({
   thresholds,
   now,
 }: KubernetesSituation): Problem[] {
-  return view.pods.flatMap(({ identity, lastTerminations }) => {
+  const { oomRepeatedEvents, oomWindow } = thresholds;
+  return view.pods.flatMap(({ earlierOomKills = [], identity, lastTerminations }): Problem[] => {
     const isReplicated = behindPraefect.some(
       ({ namespace, pod }) => namespace === identity.namespace && pod === identity.pod,
     );
-    if (isReplicated && watchedOnNode.some((each) => isSamePod(each, identity))) return [];
-    return lastTerminations
-      .filter(
-        ({ container, reason, finishedAt }) =>
-          container === gitalyContainerName &&
-          reason === 'OOMKilled' &&
-          now - finishedAt / 1000 < thresholds.oomWindow.value,
-      )
-      .map(({ container, finishedAt }) =>
-        problem(isReplicated ? 'gitaly_oom_killed' : 'gitaly_container_oom_killed', {
-          of: identityKey(identity),
-          title: `${identityText(identity)}: container ${container} was OOM-killed and restarted`,
-          subject: identityText(identity),
-          labels: { ...identity, ...(isReplicated ? { level: 'container' } : {}) },
-          detail: `At ${timeText(finishedAt)}. All requests in progress failed${isReplicated ? '' : ', and its repositories were unavailable until it was Ready again'}.`,
-          action:
-            "Compare its memory limit with its usage, and cgroups.memory_bytes with the limit: Git's processes should reach their limit before the container does.",
-          since: finishedAt / 1000,
-        }),
-      );
+    const isWatched = watchedOnNode.some((each) => isSamePod(each, identity));
+    if (isReplicated && isWatched) return [];
+    const last = lastTerminations.filter(
+      ({ container, reason }) => container === gitalyContainerName && reason === 'OOMKilled',
+    );
+    const kills = [...last.map(({ finishedAt }) => finishedAt), ...earlierOomKills].filter(
+      (at) => now - at / 1000 < oomWindow.value,
+    );
+    const [newest] = kills;
+    if (newest === undefined) return [];
+    const isLoop = !isWatched && kills.length >= oomRepeatedEvents.value;
+    const kind = isReplicated ? 'gitaly_oom_killed' : 'gitaly_container_oom_killed';
+    return [
+      problem(isLoop ? 'gitaly_oom_killed_repeatedly' : kind, {
+        of: identityKey(identity),
+        title: isLoop
+          ? `${identityText(identity)}: OOM-killed ${kills.length} times in ${durationText(oomWindow.value * 1000)}`
+          : `${identityText(identity)}: container ${gitalyContainerName} was OOM-killed and restarted`,
+        subject: identityText(identity),
+        labels: { ...identity, ...(isReplicated ? { level: 'container' } : {}) },
+        detail: `${isLoop ? 'Newest at' : 'At'} ${timeText(newest)}. All requests in progress failed${isReplicated ? '' : ', and its repositories were unavailable until it was Ready again'}.`,
+        action:
+          "Compare its memory limit with its usage, and cgroups.memory_bytes with the limit: Git's processes should reach their limit before the container does.",
+        since: (kills.at(-1) ?? newest) / 1000,
+      }),
+    ];
   });
 }
 

@@ -264,8 +264,11 @@ function collectorProblems(
 }
 
 /** What the failure means for the metrics: after a failed run, the previous snapshot stays in use for a while. */
-function effectOf({ state, schedule, series }: CollectorStatus): string {
+function effectOf({ lastSuccessAt = 0, readAt = 0, state, schedule, series }: CollectorStatus): string {
   if (state === 'stale' || (series ?? 0) === 0)
     return 'Its metrics are absent, and what depends on them is unknown until it recovers.';
+  // A failed run that read a part of its source has replaced the snapshot; both times are rounded.
+  if (readAt > lastSuccessAt + 1000)
+    return 'What was read is current; the rest is absent, and unknown until it recovers.';
   return `The previous values are still served${schedule === undefined ? '' : ` until they are ${durationText(schedule.maxAgeMs)} old`}.`;
 }

@@ -1,7 +1,7 @@
 /** When the watch saw what a kubelet reports with times of its own clock. */
 import { clockToleranceMs } from './api-time.ts';
 import { allContainers } from './counters.ts';
-import type { Container, Pod } from './objects/types.ts';
+import type { Container, Pod, Termination } from './objects/types.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -14,10 +14,15 @@ export interface SeenTimes {
   readySince(pod: Pod): number | undefined;
   /** Undefined without a previous run, and where a list had it without a time. */
   endedAt(pod: Pod, container: Container): number | undefined;
+  /** Ends of its runs before that one, of those that were seen; the newest first. */
+  earlierOomKills(pod: Pod, container: Container): readonly number[];
 }
 
 /** A watch that was interrupted reports a change as much later. */
 const maxDelayMs = 600_000;
+
+/** Enough to recognize a loop. */
+const maxEarlier = 10;
 
 /** A state of a pod as the watch first saw it. */
 interface Seen {
@@ -25,17 +30,26 @@ interface Seen {
   readonly at: number;
   /** Seen as it changed; else it may be from any time before. */
   readonly isChange: boolean;
+  /** Of a container: how its previous run ended. */
+  readonly last: Termination | undefined;
+  readonly earlierOomKills: readonly number[];
 }
 
 export function watchSeenTimes(store: Store<Pod>): SeenTimes {
   const byUid = new Map<string, ReadonlyMap<string, Seen>>();
   function update(pod: Pod, at: number, isChange: boolean): void {
     const before = byUid.get(pod.uid);
-    const entries = [...statesOf(pod)].map(([key, state]): [string, Seen] => {
+    const seen = new Map<string, Seen>();
+    const add = (key: string, state: string, last?: Termination): void => {
       const known = before?.get(key);
-      return [key, known?.state === state ? known : { state, at, isChange }];
-    });
-    byUid.set(pod.uid, new Map(entries));
+      const earlier = known === undefined ? [] : [...oomKillOf(known), ...known.earlierOomKills];
+      const next = { state, at, isChange, last, earlierOomKills: earlier.slice(0, maxEarlier) };
+      seen.set(key, known?.state === state ? known : next);
+    };
+    add(readyKey, pod.conditions['Ready']?.status ?? '');
+    for (const { lastTermination: last, name, restartCount } of allContainers(pod))
+      if (last !== undefined) add(name, `${restartCount} ${last.finishedAt}`, last);
+    byUid.set(pod.uid, seen);
   }
   store.subscribe((change, at) => {
     if (change.type === 'deleted') byUid.delete(change.object.uid);
@@ -53,22 +67,25 @@ export function watchSeenTimes(store: Store<Pod>): SeenTimes {
     },
     endedAt({ uid }, { lastTermination, name }) {
       const seen = byUid.get(uid)?.get(name);
-      if (lastTermination === undefined || seen === undefined) return undefined;
-      const { finishedAt } = lastTermination;
-      const isUndated = finishedAt === undefined && !seen.isChange;
-      return agreedTime(finishedAt, seen) ?? (isUndated ? undefined : seen.at);
+      return lastTermination === undefined || seen === undefined ? undefined : endOf(seen);
     },
+    earlierOomKills: ({ uid }, { name }) => byUid.get(uid)?.get(name)?.earlierOomKills ?? [],
   };
+}
+
+function endOf(seen: Seen): number | undefined {
+  const finishedAt = seen.last?.finishedAt;
+  const isUndated = finishedAt === undefined && !seen.isChange;
+  return agreedTime(finishedAt, seen) ?? (isUndated ? undefined : seen.at);
+}
+
+function oomKillOf(seen: Seen): readonly number[] {
+  const at = seen.last?.reason === 'OOMKilled' ? endOf(seen) : undefined;
+  return at === undefined ? [] : [at];
 }
 
 /** No name of a container. */
 const readyKey = '';
-
-function* statesOf(pod: Pod): Generator<readonly [string, string]> {
-  yield [readyKey, pod.conditions['Ready']?.status ?? ''];
-  for (const { lastTermination, name, restartCount } of allContainers(pod))
-    if (lastTermination !== undefined) yield [name, `${restartCount} ${lastTermination.finishedAt}`];
-}
 
 function agreedTime(reported: number | undefined, { at, isChange }: Seen): number | undefined {
   if (reported === undefined || reported > at + clockToleranceMs) return undefined;

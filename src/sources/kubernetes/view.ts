@@ -9,6 +9,7 @@ import type { DeletedStatefulSet, MissingPod } from './expected-pods.ts';
 import {
   containerLabel,
   gitalyBudgets,
+  mainContainer,
   newestOfEachName,
   nodeNamesOf,
   podIdentity,
@@ -78,6 +79,8 @@ export interface PodView {
     readonly reason: RestartReason;
     readonly finishedAt: number;
   }[];
+  /** OOM kills of Gitaly's container before its last termination, the newest first; absent: none were seen. */
+  readonly earlierOomKills?: readonly number[];
   /** `container gitaly terminated: OOMKilled, exit code 137`; undefined when all run. */
   readonly terminated: string | undefined;
   /** Finalizers of a pod that is being deleted: it stays until they are removed. */
@@ -184,10 +187,16 @@ function podView(
         ? []
         : [{ container: containerLabel(pod, container, 'gitaly'), reason, finishedAt }];
     }),
+    earlierOomKills: earlierOomKills(pod, seenTimes),
     terminated: terminationText(pod),
     ...(pod.deletion !== undefined && pod.finalizers?.length ? { finalizers: pod.finalizers } : {}),
     warning: newest === undefined ? undefined : `${newest.reason}: ${newest.message}`,
   };
+}
+
+function earlierOomKills(pod: Pod, seenTimes: SeenTimes): readonly number[] {
+  const container = mainContainer(pod);
+  return container === undefined ? [] : seenTimes.earlierOomKills(pod, container);
 }
 
 function nodeViews(names: readonly string[], nodes: Store<Node>): readonly NodeView[] {

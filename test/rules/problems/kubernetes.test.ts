@@ -283,6 +283,22 @@ describe('an OOM-killed container', () => {
     expect(problems({ pods: [killed(1800)] }, [], [])).toEqual([]);
   });
 
+  test('that is killed three times within the window is critical, unless an exporter on the node counts', () => {
+    const looping = { ...killed(60), earlierOomKills: [300, 600, 4000].map((ago) => (now - ago) * 1000) };
+    const once = { ...killed(60), earlierOomKills: [300, 4000].map((ago) => (now - ago) * 1000) };
+    expect(problems({ pods: [looping] })).toMatchObject([
+      {
+        ...{ id: 'gitaly_oom_killed_repeatedly', severity: 'critical', since: now - 600 },
+        title: 'gitlab/gl-gitaly-0: OOM-killed 3 times in 30 min',
+      },
+    ]);
+    expect(problems({ pods: [looping] }, [identity])).toEqual([]);
+    expect(problems({ pods: [once] })).toMatchObject([{ id: 'gitaly_oom_killed' }]);
+    // The kills count while the newest termination is another one.
+    const other = { ...looping, lastTerminations: [] };
+    expect(problems({ pods: [other] })).toMatchObject([{ id: 'gitaly_oom_killed' }]);
+  });
+
   test('is not reported twice where an exporter on the node reports its kills', () => {
     expect(problems({ pods: [killed(60)] }, [identity])).toEqual([]);
   });

@@ -251,6 +251,10 @@ describe('failing collectors', () => {
       'refused: connection refused by db:5432. The previous values are still served until they are 1 min old.',
     ],
     [
+      { readAt: now * 1000, lastSuccessAt: (now - 60) * 1000 },
+      'refused: connection refused by db:5432. What was read is current; the rest is absent, and unknown until it recovers.',
+    ],
+    [
       { series: 0 },
       'refused: connection refused by db:5432. Its metrics are absent, and what depends on them is unknown until it recovers.',
     ],

@@ -617,6 +617,25 @@ describe.each([2, -2])('with a clock of a node that is %i h off', (hours) => {
   });
 });
 
+test('the OOM kills of a loop are kept, and those of a sidecar are not', async () => {
+  const stores = createFakeStores();
+  const { source, clock } = createSource(stores, moment('00:26:30'));
+  listMoment(stores, 'rotate-delete', '0-before');
+  const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+  if (pod === undefined) throw new Error('the recording has changed');
+  const kills: number[] = [];
+  for (const restartCount of [1, 2, 3]) {
+    await clock.advance(60_000);
+    kills.unshift(clock.now());
+    const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: 1, finishedAt: clock.now() };
+    const killed = pod.containers.map((each) => ({ ...each, restartCount, lastTermination }));
+    const containers = [...killed, ...killed.map((each) => ({ ...each, name: 'sidecar' }))];
+    stores.pods.put({ ...pod, containers }, clock.now());
+  }
+  const shown = source.view().pods.find(({ identity }) => identity.pod === pod.name);
+  expect(shown?.earlierOomKills).toEqual(kills.slice(1));
+});
+
 test('a termination whose time the API does not have is that of its restart, unless it is from before', async () => {
   const started = moment('00:26:30');
   const stores = createFakeStores();
