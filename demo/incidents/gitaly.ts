@@ -70,7 +70,7 @@ const oomBucket: Incident = {
     { metric: lastOom, shows: 'the time of the last kill' },
   ],
   alerts: ['GitalyGitOOMKilled'],
-  ends: 'The client gives up. The kills stay counted, and on the page for an hour.',
+  ends: 'The client gives up. The kills stay counted, and on the page for 15 minutes.',
   needs: ['gitaly-2'],
   async run(scene) {
     const { report, signal, sleep } = scene;
@@ -106,7 +106,7 @@ const oomPod: Incident = {
     { metric: bucketsNearLimit, shows: 'stays 0: no bucket is the cause' },
   ],
   alerts: ['GitalyOOMKilled'],
-  ends: 'The memory is released. The kills stay counted, and on the page for an hour.',
+  ends: 'The memory is released. The kills stay counted, and on the page for 30 minutes.',
   needs: ['gitaly-1'],
   async run(scene) {
     const { node, kubernetes, report, signal, sleep } = scene;

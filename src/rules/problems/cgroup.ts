@@ -174,7 +174,7 @@ function placesText(kills: readonly OomKill[]): string {
 const memoryText = ({ memory: { anon, limit } }: OomKill): string =>
   limit === undefined
     ? ''
-    : `, with a limit of ${bytesText(limit)}${anon === undefined ? '' : ` and ${bytesText(anon)} of anonymous memory left`}`;
+    : `, with a limit of ${bytesText(limit)}${anon === undefined ? '' : `; ${bytesText(anon)} of anonymous memory after the kill`}`;
 
 const levelText: Readonly<Record<Level, string>> = {
   pod: 'the pod',

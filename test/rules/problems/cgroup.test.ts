@@ -90,7 +90,7 @@ describe('OOM kills', () => {
       alert: 'GitalyGitOOMKilled',
       title: "gitlab/gl-gitaly-0: 4 processes OOM-killed in 15 min, a bucket's memory limit was exceeded",
       detail:
-        'In buckets 7, 3. Newest at 2026-01-01 03:00:00 UTC, with a limit of 100 MiB and 1 MiB of anonymous memory left.',
+        'In buckets 7, 3. Newest at 2026-01-01 03:00:00 UTC, with a limit of 100 MiB; 1 MiB of anonymous memory after the kill.',
       since: (at - 60_000) / 1000,
     });
   });
