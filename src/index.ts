@@ -5,7 +5,7 @@
  */
 
 // All declared metrics.
-export { type CatalogSection, catalog, everyMetric } from './app/catalog.ts';
+export { catalog, everyMetric } from './app/catalog.ts';
 // The repository bucket of a path.
 export { bucketsOf } from './buckets/hash.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
