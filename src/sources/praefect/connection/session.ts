@@ -36,8 +36,9 @@ export interface Session {
   /** Messages that were sent and waited for since the connection was opened. */
   roundTrips(): number;
   /**
-   * Time of all statements since then, without those that had no response when their statement_timeout was over: the
-   * server would have ended them, so it did not run them. It hangs, the network lost them, or this process was suspended.
+   * Time of all statements since then, of each at most until its limit, without those that had no response when their
+   * statement_timeout was over: the server would have ended them, so it did not run them. It hangs, the network lost them,
+   * or this process was suspended.
    */
   busyMs(): number;
   /** Why the session is unusable; undefined while it is usable. */
@@ -124,8 +125,9 @@ export function createSession(
     stream.expect(bounds ?? (onChunk === undefined ? rowsBounds : copyBounds));
     const work = onChunk === undefined ? client.query<DatabaseRow>(sql).then(lastRows) : readAll(onChunk);
     const started = clock.monotonic();
+    const limitMs = statementTimeoutMs + graceMs;
     roundTrips += 1;
-    const deadline = createDeadline(clock, statementTimeoutMs + graceMs, signal);
+    const deadline = createDeadline(clock, limitMs, signal);
     const isReady = new Promise<void>((resolve) => {
       onReady = resolve;
     });
@@ -144,10 +146,10 @@ export function createSession(
       const raced = await Promise.race([outcome, gaveUp]);
       const { elapsedMs } = running();
       // The process was suspended and reads the response after the deadline: it is as old as the suspension.
-      const isLate = elapsedMs > statementTimeoutMs + graceMs;
+      const isLate = raced !== 'gave up' && elapsedMs > limitMs;
       const first = isLate ? 'gave up' : raced;
       isUnanswered =
-        isLate || (first === 'gave up' && elapsedMs >= statementTimeoutMs && stream.responseBytes() === 0);
+        isLate || (raced === 'gave up' && elapsedMs >= statementTimeoutMs && stream.responseBytes() === 0);
       // pg reports an error before the server is ready for the next statement, or before the connection ends.
       const settled = first === 'gave up' ? first : await Promise.race([isReady, gaveUp]);
       if (thrown !== undefined) throw thrown.error;
@@ -155,7 +157,7 @@ export function createSession(
       abandon();
       return first === 'gave up' ? faulty(noResponse(isLate || deadline.isTimedOut(), running())) : first;
     } finally {
-      if (!isUnanswered) busyMs += running().elapsedMs;
+      if (!isUnanswered) busyMs += Math.min(running().elapsedMs, limitMs);
       deadline.release();
       onReady = undefined;
     }

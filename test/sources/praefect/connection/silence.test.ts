@@ -185,6 +185,27 @@ describe('an open connection', () => {
     expect(valueIn(await database.query('SELECT 1 AS one', within(5000)))).toEqual([{ one: 1 }]);
   });
 
+  test('that sends rows until it is given up is charged for its time, without that of a suspension', async () => {
+    let suspendedMs = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + suspendedMs };
+    const budget = createBudget(1, clock);
+    const database = opened(place.connection, { clock, budget });
+    const endless = { signal: new AbortController().signal, statementTimeoutMs: 100 };
+    for (const pauseMs of [0, 300_000]) {
+      const before = budget.spentSeconds();
+      const result = await database.transaction(endless, (transaction) =>
+        transaction.copy('SELECT * FROM public.wide', () => {
+          suspendedMs += pauseMs;
+          return new Promise(() => undefined);
+        }),
+      );
+      expect(failureIn(result).reason).toBe('timeout');
+      const spent = budget.spentSeconds() - before;
+      expect(spent).toBeGreaterThan(1);
+      expect(spent).toBeLessThan(5);
+    }
+  });
+
   test('that abandons a query cancels it on the server, and is charged for it', async () => {
     const database = opened(place.connection);
     const [result, ms] = await took(database.query('SELECT pg_sleep(60)', within(300, 30_000)));
