@@ -37,8 +37,10 @@ interface Seen {
 
 export function watchSeenTimes(store: Store<Pod>): SeenTimes {
   const byUid = new Map<string, ReadonlyMap<string, Seen>>();
-  function update(pod: Pod, at: number, isChange: boolean): void {
+  function update(pod: Pod, at: number, isEvent: boolean): void {
     const before = byUid.get(pod.uid);
+    // The first event of a pod may be a change of its labels, or the end of its rejection.
+    const isChange = isEvent && before !== undefined;
     const seen = new Map<string, Seen>();
     const add = (key: string, state: string, last?: Termination): void => {
       const known = before?.get(key);

@@ -617,6 +617,26 @@ describe.each([2, -2])('with a clock of a node that is %i h off', (hours) => {
   });
 });
 
+test('a pod that gets the labels of Gitaly has the times that its kubelet reports, however old', async () => {
+  const stores = createFakeStores();
+  const { source, clock } = createSource(stores, moment('00:26:30'));
+  listMoment(stores, 'rotate-delete', '0-before');
+  const pod = stores.pods.all().find(({ name }) => name === 'gl-gitaly-default-1');
+  if (pod === undefined) throw new Error('the recording has changed');
+  const finishedAt = clock.now() - 3 * 3_600_000;
+  const lastTermination = { reason: 'OOMKilled', exitCode: 137, startedAt: undefined, finishedAt };
+  stores.pods.list([], clock.now());
+  stores.pods.put(
+    {
+      ...pod,
+      conditions: { ...pod.conditions, Ready: { status: 'True', reason: '', since: finishedAt } },
+      containers: pod.containers.map((each) => ({ ...each, restartCount: 1, lastTermination })),
+    },
+    clock.now(),
+  );
+  expect(source.view().pods).toMatchObject([{ since: finishedAt, lastTerminations: [{ finishedAt }] }]);
+});
+
 test('the OOM kills of a loop are kept, and those of a sidecar are not', async () => {
   const stores = createFakeStores();
   const { source, clock } = createSource(stores, moment('00:26:30'));
