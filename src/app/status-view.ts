@@ -118,7 +118,7 @@ export interface PodStatusView {
 
 export interface MemoryView {
   readonly servers: readonly ServerMemoryView[];
-  /** There may be others: the cgroups of this host cannot be read, or not all of them. */
+  /** There may be one: the cgroups of this host cannot be read, or not all of them. */
   readonly isUnknown?: true | undefined;
   /** What is unknown and why, one line each. */
   readonly notes: readonly string[];

@@ -100,7 +100,7 @@ export function podsView(view: KubernetesView, excluded: readonly string[]): Pod
 }
 
 export const memoryView = (view: CgroupView): MemoryView => ({
-  ...((view.failure !== undefined || view.isPartial) && { isUnknown: true }),
+  ...(view.isUnknown && { isUnknown: true }),
   servers: view.gitalys.map(serverView),
   notes: [
     ...(view.failure === undefined ? [] : [view.failure.message]),

@@ -55,7 +55,7 @@ const gitaly: CgroupGitalyView = {
 const view: CgroupView = {
   failure: undefined,
   failures: [],
-  isPartial: false,
+  isUnknown: false,
   missing: ['named by uid'],
   notes: [],
   gitalys: [gitaly],
@@ -123,6 +123,7 @@ test('notes explain missing data and name Gitalys that were removed', () => {
     ...view,
     gitalys: [],
     missing: [],
+    isUnknown: true,
     failure: { reason: 'permission', message: 'cgroup.root: may not read' },
     disappeared: [{ identity: { namespace: '', pod: '', node: 'gitaly-1' }, uid: '', at: 1 }],
   };

@@ -79,9 +79,9 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
     else if (removed?.total !== queue.removed) removed = { total: queue.removed, at: now };
   }
 
-  function recordMachines({ failure, gitalys, isPartial }: CgroupView, now: number): void {
-    // What cannot be read may run, as for the alert: it needs the number of Gitalys, which is absent then.
-    if (failure !== undefined || (isPartial && gitalys.length === 0)) {
+  function recordMachines({ gitalys, isUnknown }: CgroupView, now: number): void {
+    // What cannot be read may run, as for the alert.
+    if (isUnknown) {
       gone = [];
       return;
     }

@@ -23,7 +23,7 @@ import type { OomKill } from './oom/record.ts';
 import { createOomTracker } from './oom/tracker.ts';
 import { watchPaths } from './path-watch.ts';
 import type { GitalyConfigs, PodDirectory } from './tree.ts';
-import { startTreeWatch } from './tree-watch.ts';
+import { gitalysFound, startTreeWatch } from './tree-watch.ts';
 import { type CgroupView, cgroupView } from './view.ts';
 
 /** The names of its collectors, for when the source is disabled. */
@@ -163,12 +163,9 @@ export function createCgroupSource(options: CgroupSourceOptions): CgroupSource {
     ],
 
     selfFamilies() {
-      const { failure, isPartial, scannedAt, trees } = watch.state();
-      const found = trees.filter(({ vacancy }) => vacancy === undefined).length;
-      const isKnown = scannedAt !== undefined && failure === undefined && (found > 0 || !isPartial);
       const failures = files.failures();
       const samples = createSamples(metrics.cgroupSelfMetrics);
-      samples.set(metrics.cgroupGitalys, {}, isKnown ? found : undefined);
+      samples.set(metrics.cgroupGitalys, {}, gitalysFound(watch.state()));
       // Every reason exists from the start, at 0.
       for (const reason of readFailures)
         samples.set(metrics.cgroupReadFailures, { reason }, failures[reason]);

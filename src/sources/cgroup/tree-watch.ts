@@ -33,6 +33,12 @@ export interface TreeState
   readonly failure: Failure | undefined;
 }
 
+/** How many Gitalys this host has; undefined while there may be one that cannot be read. */
+export function gitalysFound({ failure, isPartial, trees }: TreeState): number | undefined {
+  const found = trees.filter(({ vacancy }) => vacancy === undefined).length;
+  return failure !== undefined || (found === 0 && isPartial) ? undefined : found;
+}
+
 export interface TreeWatch {
   state(): TreeState;
   /** A cgroup was created or removed, or the list of pods changed. */

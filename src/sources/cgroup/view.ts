@@ -6,14 +6,15 @@ import type { DisappearedGitaly, Throttling } from './history.ts';
 import type { GitalyRead, LevelRead } from './levels/read.ts';
 import type { OomKill, OomTotals } from './oom/record.ts';
 import { knownLayout, type Layout } from './tree.ts';
-import type { TreeState } from './tree-watch.ts';
+import { gitalysFound, type TreeState } from './tree-watch.ts';
 
 /**
  * What could not be read, and what is older than /metrics would still show, is undefined or left out. `failure`: why
  * this host's cgroups cannot be scanned.
  */
-export interface CgroupView
-  extends Pick<TreeState, 'failure' | 'failures' | 'isPartial' | 'missing' | 'notes'> {
+export interface CgroupView extends Pick<TreeState, 'failure' | 'failures' | 'missing' | 'notes'> {
+  /** Whether this host has a Gitaly is unknown, as in gitaly_exporter_cgroup_gitalys. */
+  readonly isUnknown: boolean;
   /** By namespace, pod and node. */
   readonly gitalys: readonly CgroupGitalyView[];
   /** Of the last hour, the newest first. */
@@ -82,7 +83,7 @@ export const cgroupView = ({
 }: ViewInputs): CgroupView => ({
   failure: state.failure,
   failures: state.failures,
-  isPartial: state.isPartial,
+  isUnknown: gitalysFound(state) === undefined,
   missing: unwatched === undefined ? state.missing : [...state.missing, unwatched],
   notes: state.notes,
   gitalys: reads

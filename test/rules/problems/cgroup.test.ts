@@ -51,7 +51,7 @@ const problems = (own: Partial<CgroupView>) =>
       {
         failure: undefined,
         failures: [],
-        isPartial: false,
+        isUnknown: false,
         missing: [],
         notes: [],
         gitalys: [],
@@ -223,7 +223,7 @@ test('unreadable cgroups are a problem, all of them or some', () => {
 test('a Gitaly on a virtual machine whose cgroups were removed is down; a pod is not', () => {
   const machine = { namespace: '', pod: '', node: 'vm-1' };
   const empty: CgroupView = {
-    ...{ failure: undefined, failures: [], isPartial: false, missing: [], notes: [] },
+    ...{ failure: undefined, failures: [], isUnknown: false, missing: [], notes: [] },
     ...{ gitalys: [], disappeared: [], kills: [] },
   };
   const before = { ...empty, gitalys: [gitaly({ identity: machine }), gitaly({})] };
@@ -239,12 +239,12 @@ test('a Gitaly on a virtual machine whose cgroups were removed is down; a pod is
   ]);
   expect(later(10, before)).toEqual([]);
   // Unknown, not down, while nothing can be read.
-  expect(later(10, { ...empty, failure: { reason: 'permission', message: 'x' } })).toMatchObject([
-    { id: 'cgroups_unreadable' },
-  ]);
+  expect(
+    later(10, { ...empty, isUnknown: true, failure: { reason: 'permission', message: 'x' } }),
+  ).toMatchObject([{ id: 'cgroups_unreadable' }]);
   // Or while the folder with its cgroups cannot be read.
   const unreadable = { reason: 'permission', message: 'x' } as const;
-  expect(later(10, { ...empty, failures: [unreadable], isPartial: true })).toMatchObject([
+  expect(later(10, { ...empty, failures: [unreadable], isUnknown: true })).toMatchObject([
     { id: 'cgroups_unreadable' },
   ]);
   expect(later(86_401, empty)).toEqual([]);

@@ -150,7 +150,7 @@ describe('an OOM kill that Kubernetes reports', () => {
     ...{
       failure: undefined,
       failures: [],
-      isPartial: false,
+      isUnknown: false,
       missing: [],
       notes: [],
       disappeared: [],
