@@ -29,7 +29,6 @@ const goals = { series: 50_000, unchangedMs: 10, changedMs: 60, loopMs: 20 };
 
 const metrics = Array.from({ length: 20 }, (_, i) =>
   gauge(`gitaly_server_bench_metric_${i}_bytes`, {
-    unit: 'bytes',
     labels: { namespace: anyValue, pod: anyValue, node: anyValue, bucket: anyValue },
     help: `Number ${i}, of about the length that help has.`,
     origin: 'memory.current',

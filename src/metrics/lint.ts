@@ -2,7 +2,7 @@
  * Rules for metric declarations that promtool does not check, or only at run time. For tests of every collector and
  * of the whole catalog. Each result is a sentence that names the metric.
  */
-import { type Metric, unitOf } from './metric.ts';
+import type { Metric } from './metric.ts';
 import { openMetricsFamilyName } from './render.ts';
 
 const snakeCase = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
@@ -39,7 +39,7 @@ export const lintMetrics = (metrics: readonly Metric[]): string[] => [
   ...clashes(metrics),
 ];
 
-function* nameProblems({ name, type, unit, labelNames }: Metric): Generator<string> {
+function* nameProblems({ name, type, labelNames }: Metric): Generator<string> {
   if (!snakeCase.test(name)) yield 'a name is lower-case words joined by single underscores';
   if (type === 'counter' && !name.endsWith('_total')) yield 'a counter ends in _total';
   if (type !== 'counter' && name.endsWith('_total')) yield `only a counter ends in _total, not a ${type}`;
@@ -47,8 +47,6 @@ function* nameProblems({ name, type, unit, labelNames }: Metric): Generator<stri
   if (sampleSuffix.test(name)) yield 'the suffix belongs to the samples of counters and histograms';
 
   const base = name.replace(/_total$/, '');
-  const ofName = unitOf(name);
-  if (ofName !== unit) yield `the name has unit ${ofName}, the declaration ${unit}`;
   if (otherUnits.test(name)) yield 'only base units: seconds, bytes, ratio, cores';
   if (/_(timestamp|ratio)_/.test(`${base}_`) && !/_(timestamp_seconds|ratio)$/.test(base))
     yield 'a time ends in _timestamp_seconds, a ratio in _ratio';

@@ -13,7 +13,7 @@ const units = ['seconds', 'bytes', 'ratio', 'cores'] as const;
 type Unit = (typeof units)[number] | 'none';
 
 /** The one that a name ends in: `gitaly_server_pod_cpu_usage_seconds_total`. */
-export const unitOf = (name: string): Unit =>
+const unitOf = (name: string): Unit =>
   units.find((unit) => name.replace(/_total$/, '').endsWith(`_${unit}`)) ?? 'none';
 
 /** An open label: any string (a virtual storage, a pod's name). */
@@ -49,8 +49,6 @@ export interface MetricDefinition<Labels extends LabelSpec> {
   readonly help: string;
   readonly details?: string;
   readonly origin: string;
-  /** Default: that of the name. Another one is an error that `lintMetrics` reports. */
-  readonly unit?: Unit;
   readonly labels?: Labels;
 }
 
@@ -101,7 +99,7 @@ function metric<Labels extends LabelSpec, Type extends MetricType>(
   return Object.freeze({
     name,
     type,
-    unit: definition.unit ?? unitOf(name),
+    unit: unitOf(name),
     help: definition.help,
     details: definition.details ?? '',
     origin: definition.origin,

@@ -75,13 +75,12 @@ function familiesByName(block: Block): Map<string, [Family, ...Family[]]> {
 export const openMetricsFamilyName = (metric: Metric): string =>
   metric.type === 'counter' ? metric.name.replace(/_total$/, '') : metric.name;
 
-/** In each format's customary order; UNIT only where the name ends in it, which OpenMetrics demands. */
+/** In each format's customary order. */
 function header(metric: Metric, format: Format): string {
   const help = escapeHelp(metric.help, format);
   if (format === 'text') return `# HELP ${metric.name} ${help}\n# TYPE ${metric.name} ${metric.type}\n`;
   const name = openMetricsFamilyName(metric);
-  const hasUnit = metric.unit !== 'none' && name.endsWith(`_${metric.unit}`);
-  const unit = hasUnit ? `# UNIT ${name} ${metric.unit}\n` : '';
+  const unit = metric.unit === 'none' ? '' : `# UNIT ${name} ${metric.unit}\n`;
   return `# TYPE ${name} ${metric.type}\n${unit}# HELP ${name} ${help}\n`;
 }
 

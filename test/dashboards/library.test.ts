@@ -9,7 +9,6 @@ test('a dashboard for a metric of another program has its variables, annotations
   const mirrorLag = core.gauge('my_mirror_lag_seconds', {
     help: 'Time since the mirror was last updated.',
     origin: 'the mirror job',
-    unit: 'seconds',
     labels: { virtual_storage: core.anyValue },
   });
   const { json } = library.buildDashboard(library.defaultMonitoringSettings, {

@@ -9,26 +9,22 @@ export const jobs = gauge('praefect_db_replication_jobs', {
 });
 
 export const age = gauge('praefect_db_longest_transaction_seconds', {
-  unit: 'seconds',
   help: 'Age of the oldest open transaction, "state" <> \\N.',
   origin: 'pg_stat_activity.xact_start, "state" <> \\N',
 });
 
 export const spent = counter('gitaly_exporter_database_time_seconds_total', {
-  unit: 'seconds',
   help: 'Wall time of all queries.',
   origin: 'the exporter',
 });
 
 export const waits = histogram('gitaly_server_concurrency_wait_seconds', {
-  unit: 'seconds',
   labels: { grpc_method: anyValue },
   help: 'Time that calls waited in the queue.',
   origin: 'gitaly_concurrency_limiting_acquiring_seconds',
 });
 
 export const absent = gauge('praefect_db_clock_skew_seconds', {
-  unit: 'seconds',
   help: 'Never present.',
   origin: 'now()',
 });

@@ -19,16 +19,10 @@ describe('the lint of declarations', () => {
     ['only a counter ends in _total, not a gauge', gauge('jobs_total', good)],
     ['the name repeats its type gauge', gauge('queue_gauge', good)],
     ['the suffix belongs to the samples', gauge('jobs_count', good)],
-    ['the name has unit none, the declaration seconds', gauge('age', { ...good, unit: 'seconds' })],
-    ['the name has unit seconds, the declaration none', gauge('age_seconds', { ...good, unit: 'none' })],
-    [
-      'the name has unit seconds, the declaration bytes',
-      counter('used_seconds_total', { ...good, unit: 'bytes' }),
-    ],
     ['only base units', gauge('delay_milliseconds', good)],
     ['only base units', gauge('used_percent', good)],
     ['a time ends in _timestamp_seconds', gauge('heartbeat_timestamp', good)],
-    ['a time is a gauge', counter('seen_timestamp_seconds_total', { ...good, unit: 'seconds' })],
+    ['a time is a gauge', counter('seen_timestamp_seconds_total', good)],
     ['_info is a gauge of 1 whose labels', gauge('praefect_db_info', good)],
     ['help ends with a full stop', gauge('up', { ...good, help: 'Up' })],
     ['help is one line', gauge('up', { ...good, help: 'Two\nlines.' })],
@@ -64,8 +58,8 @@ describe('the lint of blocks', () => {
     families: [{ metric, samples: samples.map(([labelValues, value]) => ({ labelValues, value })) }],
   });
   const lost = counter('lost_total', good);
-  const share = gauge('share_ratio', { ...good, unit: 'ratio' });
-  const seen = gauge('seen_timestamp_seconds', { ...good, unit: 'seconds' });
+  const share = gauge('share_ratio', good);
+  const seen = gauge('seen_timestamp_seconds', good);
   const info = gauge('build_info', { ...good, labels: { version: anyValue } });
   const owned = [...exampleMetrics, lost, share, seen, info];
 

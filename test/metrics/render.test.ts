@@ -98,8 +98,8 @@ gitaly_server_concurrency_wait_seconds_count{grpc_method="PostUploadPack"} 4
     expect(formatBound(bound, 'text')).toBe(text);
   });
 
-  test('has no unit line where the name does not end in the unit', () => {
-    const odd = gauge('odd_name', { unit: 'seconds', help: 'Odd.', origin: 'here' });
+  test('has no unit line where the name does not end in a unit', () => {
+    const odd = gauge('seconds_left', { help: 'Odd.', origin: 'here' });
     expect(expositionText([{ families: [single(odd, 1)] }], 'openmetrics')).not.toContain('UNIT');
   });
 });
@@ -195,7 +195,6 @@ describe.each(formats)('in format %s', (format) => {
 
   test('any histogram is read back unchanged', () => {
     const metric = histogram('some_seconds', {
-      unit: 'seconds',
       help: 'H.',
       origin: 'x',
       labels: { a: anyValue },

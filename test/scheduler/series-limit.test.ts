@@ -8,7 +8,7 @@ const labels = { of: anyValue } as const;
 const declaration = { help: 'A value.', origin: 'a test', labels };
 const first = gauge('a_first', declaration);
 const second = gauge('a_second', declaration);
-const times = histogram('a_times_seconds', { ...declaration, unit: 'seconds' });
+const times = histogram('a_times_seconds', declaration);
 
 const scalars = (metric: typeof first, ...values: readonly string[]): Family => ({
   metric,
