@@ -15,7 +15,7 @@ export { lintMetrics } from './metrics/lint.ts';
 export { lintBlock } from './metrics/lint-block.ts';
 // Metric declarations and samples.
 export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from './metrics/metric.ts';
-export { type Block, type Family, samplesOf, single } from './metrics/samples.ts';
+export { type Block, createSamples, type Family, single } from './metrics/samples.ts';
 export { withOverrides } from './rules/alert-thresholds.ts';
 // Checks of recommended configuration, and problems: pure functions of facts and views.
 export { type CheckFinding, type Evaluation, evaluate } from './rules/checks/evaluate.ts';

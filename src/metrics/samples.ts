@@ -93,24 +93,6 @@ function labelValuesOf<M extends Metric>({ labelNames }: M, labels: LabelsOf<M>)
   return labelNames.map((name) => lookup[name] ?? '');
 }
 
-/** Collects the samples of one metric: `const up = samplesOf(metric); up.set({ storage }, 1)`. */
-export interface Samples<M extends Metric> {
-  /** As `SampleSet.set`. */
-  set(labels: LabelsOf<M>, value: number): this;
-  family(): ScalarFamily;
-}
-
-export function samplesOf<M extends ScalarMetric>(metric: M): Samples<M> {
-  const samples: Sample[] = [];
-  return {
-    set(labels, value) {
-      samples.push({ labelValues: labelValuesOf(metric, labels), value });
-      return this;
-    },
-    family: () => ({ metric, samples }),
-  };
-}
-
 /** A family of one series without labels, or none at all when the value is undefined: absent, never 0. */
 export function single(
   metric: Metric<Record<never, never>, 'gauge' | 'counter'>,

@@ -1,6 +1,6 @@
 /** A block with everything that the two formats treat differently. */
 import { anyValue, counter, gauge, histogram } from '../../src/metrics/metric.ts';
-import { type Block, samplesOf, single } from '../../src/metrics/samples.ts';
+import { type Block, type Family, single } from '../../src/metrics/samples.ts';
 
 export const jobs = gauge('praefect_db_replication_jobs', {
   labels: { virtual_storage: anyValue, state: ['ready', 'in_progress', 'failed'] },
@@ -31,14 +31,22 @@ export const absent = gauge('praefect_db_clock_skew_seconds', {
 
 export const exampleMetrics = [jobs, age, spent, waits, absent];
 
+export const jobsOf = (virtualStorage: string, value: number): Family => ({
+  metric: jobs,
+  samples: [{ labelValues: [virtualStorage, 'ready'], value }],
+});
+
 export const example = (): Block => ({
   families: [
-    samplesOf(jobs)
-      .set({ virtual_storage: 'default', state: 'ready' }, 12)
-      .set({ virtual_storage: 'default', state: 'failed' }, 0)
-      .set({ virtual_storage: 'a "quoted"\\ back\nslash', state: 'ready' }, 1e21)
-      .set({ virtual_storage: 'Größe 日本 🦊', state: 'ready' }, -0.5)
-      .family(),
+    {
+      metric: jobs,
+      samples: [
+        { labelValues: ['default', 'ready'], value: 12 },
+        { labelValues: ['default', 'failed'], value: 0 },
+        { labelValues: ['a "quoted"\\ back\nslash', 'ready'], value: 1e21 },
+        { labelValues: ['Größe 日本 🦊', 'ready'], value: -0.5 },
+      ],
+    },
     single(absent, undefined),
     single(age, Number.POSITIVE_INFINITY),
     single(spent, 1234567.25),

@@ -3,8 +3,8 @@ import { describe, expect, test } from '@jest/globals';
 import { exposition, expositionText, prepare } from '../../src/metrics/exposition.ts';
 import { anyValue, gauge } from '../../src/metrics/metric.ts';
 import { rendered, renderedNow } from '../../src/metrics/rendered.ts';
-import { type Block, emptyBlock, samplesOf } from '../../src/metrics/samples.ts';
-import { example, jobs } from './example.ts';
+import { type Block, createSamples, emptyBlock } from '../../src/metrics/samples.ts';
+import { example, jobsOf } from './example.ts';
 
 const prometheus2 = {
   accept: 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5',
@@ -12,9 +12,10 @@ const prometheus2 = {
 };
 
 const wide = (name: string, series: number): Block => {
-  const samples = samplesOf(gauge(name, { help: 'Wide.', origin: 'here', labels: { i: anyValue } }));
-  for (let i = 0; i < series; i++) samples.set({ i: `series ${i}` }, i / 7);
-  return { families: [samples.family()] };
+  const metric = gauge(name, { help: 'Wide.', origin: 'here', labels: { i: anyValue } });
+  const samples = createSamples();
+  for (let i = 0; i < series; i++) samples.set(metric, { i: `series ${i}` }, i / 7);
+  return { families: samples.families() };
 };
 
 describe('the exposition', () => {
@@ -50,9 +51,7 @@ describe('the exposition', () => {
   });
 
   test('merges a family that two blocks share, also when compressed', async () => {
-    const part = (storage: string): Block => ({
-      families: [samplesOf(jobs).set({ virtual_storage: storage, state: 'ready' }, 1).family()],
-    });
+    const part = (storage: string): Block => ({ families: [jobsOf(storage, 1)] });
     const blocks = [part('a'), example(), part('b')];
     const { body } = await exposition(blocks, prometheus2);
     const text = gunzipSync(Buffer.concat(body)).toString();

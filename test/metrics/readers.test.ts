@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { exposition, expositionText } from '../../src/metrics/exposition.ts';
 import { anyValue, gauge } from '../../src/metrics/metric.ts';
 import { createProcessMetrics } from '../../src/metrics/process.ts';
-import { type Block, samplesOf } from '../../src/metrics/samples.ts';
+import { type Block, createSamples } from '../../src/metrics/samples.ts';
 import { testWith } from '../support/tools.ts';
 import { example } from './example.ts';
 
@@ -32,9 +32,9 @@ const seen = new Map<string, Readonly<Record<string, string>>>();
 let address: string;
 
 beforeAll(async () => {
-  const samples = samplesOf(many);
-  for (let i = 0; i < 2000; i++) samples.set({ i: `${i}` }, i);
-  blocks.push({ families: [samples.family()] }, await createProcessMetrics()());
+  const samples = createSamples();
+  for (let i = 0; i < 2000; i++) samples.set(many, { i: `${i}` }, i);
+  blocks.push({ families: samples.families() }, await createProcessMetrics()());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   address = `127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -2,10 +2,10 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { expositionText } from '../../src/metrics/exposition.ts';
 import { anyValue, counter, gauge, histogram } from '../../src/metrics/metric.ts';
-import { type Block, emptyBlock, type Family, samplesOf, single } from '../../src/metrics/samples.ts';
+import { type Block, createSamples, emptyBlock, single } from '../../src/metrics/samples.ts';
 import { type Format, formatBound } from '../../src/metrics/syntax.ts';
 import { anyText } from '../support/any-text.ts';
-import { absent, example, jobs } from './example.ts';
+import { absent, example, jobs, jobsOf } from './example.ts';
 import { parseExposition } from './parse-exposition.ts';
 import { promtoolCheckMetrics, testWithPromtool } from './promtool.ts';
 
@@ -119,11 +119,9 @@ describe.each(formats)('in format %s', (format) => {
 
   test('a family in several blocks, and twice in one, becomes one family', () => {
     const up = gauge('up_here', { help: 'Up.', origin: 'here' });
-    const part = (storage: string, value: number): Family =>
-      samplesOf(jobs).set({ virtual_storage: storage, state: 'ready' }, value).family();
     const families = parsed(
-      { families: [part('a', 1), single(up, 1), part('b', 2)] },
-      { families: [part('c', 3)] },
+      { families: [jobsOf('a', 1), single(up, 1), jobsOf('b', 2)] },
+      { families: [jobsOf('c', 3)] },
       emptyBlock,
     );
     expect(families.map(({ name, samples }) => [name, samples.map(({ value }) => value)])).toEqual([
@@ -225,9 +223,9 @@ describe.each(formats)('in format %s', (format) => {
 
   test('text of many batches is complete', () => {
     const metric = counter('many_total', { help: 'Many.', origin: 'x', labels: { i: anyValue } });
-    const family = samplesOf(metric);
-    for (let i = 0; i < 5000; i++) family.set({ i: `number ${i}` }, i);
-    const [many] = parsed({ families: [family.family()] });
+    const samples = createSamples();
+    for (let i = 0; i < 5000; i++) samples.set(metric, { i: `number ${i}` }, i);
+    const [many] = parsed({ families: samples.families() });
     expect(many?.samples.map(({ value }) => value)).toEqual(Array.from({ length: 5000 }, (_, i) => i));
   });
 });

@@ -3,7 +3,7 @@
 import type { Clock } from '../../src/lib/clock.ts';
 import type { Log } from '../../src/lib/log.ts';
 import { anyValue, gauge } from '../../src/metrics/metric.ts';
-import { type Block, samplesOf } from '../../src/metrics/samples.ts';
+import { type Block, createSamples } from '../../src/metrics/samples.ts';
 import type { Collector, IntervalSchedule, Run, Schedule } from '../../src/scheduler/collector.ts';
 import { failed, type Outcome } from '../../src/scheduler/outcome.ts';
 import { createRunner, type Runner, type RunnerOptions } from '../../src/scheduler/runner.ts';
@@ -21,7 +21,9 @@ export const valueMetric = (name: string) =>
   gauge(`${name}_value`, { help: 'A value.', origin: 'a test', labels: { of: anyValue } });
 
 export function valueBlock(name: string, value: number): Block {
-  return { families: [samplesOf(valueMetric(name)).set({ of: name }, value).family()] };
+  const samples = createSamples();
+  samples.set(valueMetric(name), { of: name }, value);
+  return { families: samples.families() };
 }
 
 export const ok = (name: string, value = 1): Outcome => ({
