@@ -44,9 +44,11 @@ export function watchSeenTimes(store: Store<Pod>): SeenTimes {
     const seen = new Map<string, Seen>();
     const add = (key: string, state: string, last?: Termination): void => {
       const known = before?.get(key);
-      const earlier = known === undefined ? [] : [...oomKillOf(known), ...known.earlierOomKills];
-      const next = { state, at, isChange, last, earlierOomKills: earlier.slice(0, maxEarlier) };
-      seen.set(key, known?.state === state ? known : next);
+      if (known?.state === state) seen.set(key, known);
+      else {
+        const earlier = known === undefined ? [] : [...oomKillOf(known), ...known.earlierOomKills];
+        seen.set(key, { state, at, isChange, last, earlierOomKills: earlier.slice(0, maxEarlier) });
+      }
     };
     add(readyKey, pod.conditions['Ready']?.status ?? '');
     for (const { lastTermination: last, name, restartCount } of allContainers(pod))
