@@ -295,11 +295,18 @@ test('every runbook, every link in one, and every promtool test belongs to an al
 
 const everyAlert = groups.flatMap(({ alerts }) => alerts);
 
-test('an alert that maintenance windows suppress says so', () => {
+test('an alert that maintenance windows suppress says so, as does docs/maintenance.md', () => {
   const suppressed = everyAlert.filter(({ expression }) => /maintenance:active/.test(expression.text));
   expect(suppressed.length).toBeGreaterThan(10);
   expect(suppressed.filter(({ firesWhen }) => !firesWhen.includes('outside of maintenance windows'))).toEqual(
     [],
+  );
+  const [, section = ''] =
+    /## Which shipped alerts are suppressed([\s\S]*?)\n## /.exec(
+      readFileSync(join(folder, '../docs/maintenance.md'), 'utf8'),
+    ) ?? [];
+  expect([...new Set(section.match(/\b(?:Gitaly|Praefect)[A-Z]\w+/g))].sort()).toEqual(
+    [...new Set(suppressed.map(({ name }) => name))].sort(),
   );
 });
 
