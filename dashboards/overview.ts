@@ -207,7 +207,7 @@ export function overview(settings: DashboardSettings): Dashboard {
           stat({
             id: 4,
             title: 'Storages unhealthy',
-            description: 'Storages that less than half of the Praefects can reach.',
+            description: 'Storages that fewer than half of the Praefects can reach.',
             unit: 'short',
             expression: total(subtract(1, storageHealth)),
             steps: ['green', [1, 'red']],
@@ -376,7 +376,7 @@ export function overview(settings: DashboardSettings): Dashboard {
             id: 13,
             title: 'Storage health',
             description:
-              'Consensus of the Praefects: unhealthy while less than half of them saw the storage active in the last 10 s.',
+              'Consensus of the Praefects: unhealthy while fewer than half of them saw the storage active in the last 10 s.',
             unit: 'none',
             query: { expression: storageHealth, legend: `{{cluster}} ${storageLegend}` },
             words: {

@@ -140,7 +140,7 @@ const overviewRow = ({ thresholds }: MonitoringSettings): DashboardRow => ({
     stat({
       id: 4,
       title: 'Storages unhealthy',
-      description: 'Storages that less than half of the live Praefects saw active in the last 10 s.',
+      description: 'Storages that fewer than half of the live Praefects saw active in the last 10 s.',
       unit: 'short',
       expression: total(subtract(1, maxBy(storageLabels, praefectGauge(storageHealthy)))),
       steps: ['green', [1, 'red']],
@@ -512,7 +512,7 @@ const databaseRow = (): DashboardRow => ({
         { expression: maxBy([], praefectGauge(longestTransaction)), legend: 'transaction' },
         { expression: maxBy([], praefectGauge(longestBlocked)), legend: 'lock wait' },
       ],
-      noValue: 'needs the role pg_monitor',
+      noValue: 'needs the role pg_read_all_stats',
       width: 12,
     }),
     table({
@@ -533,7 +533,7 @@ const databaseRow = (): DashboardRow => ({
         { title: 'Dead rows', expression: maxBy(['table'], praefectGauge(tableDeadRows)), unit: 'short' },
       ],
       sort: { by: 'Size', descending: true },
-      noValue: 'not read yet (once per hour)',
+      noValue: 'not read yet (once per minute)',
       width: 12,
     }),
     table({

@@ -27,7 +27,7 @@ const knownStates = [
 export const connections = gauge('praefect_db_connections', {
   help: "Number of client connections to this database by state, including the exporter's own.",
   details:
-    'Without pg_monitor or pg_read_all_stats the states of other sessions are hidden: all count as unknown, and the other states are absent.',
+    'Without pg_read_all_stats the states of other sessions are hidden: all count as unknown, and the other states are absent.',
   origin: 'pg_stat_activity',
   labels: { state: [...knownStates, 'unknown'] },
 });
@@ -47,14 +47,14 @@ export const blockedBackends = gauge('praefect_db_blocked_backends', {
 
 export const longestBlocked = gauge('praefect_db_longest_blocked_seconds', {
   help: 'Longest time that a session of this database has been waiting for a lock, or 0 if none waits.',
-  details: 'Before PostgreSQL 14 the time since its statement began, which is absent without pg_monitor.',
+  details: 'Before PostgreSQL 14 the time since its statement began, which is absent without pg_read_all_stats.',
   origin: 'pg_locks.waitstart; pg_stat_activity.query_start before PostgreSQL 14',
 });
 
 export const longestTransaction = gauge('praefect_db_longest_transaction_seconds', {
   help: "Age of the oldest open client transaction on this database without the exporter's own, or 0 if there is none.",
   details:
-    'Absent without pg_monitor, or when all of them began in the future, before the clock was set back.',
+    'Absent without pg_read_all_stats, or when all of them began in the future, before the clock was set back.',
   origin: 'pg_stat_activity.xact_start',
 });
 
