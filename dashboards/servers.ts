@@ -294,7 +294,7 @@ const oomRow = (): DashboardRow => ({
       id: 12,
       title: 'OOM kills by bucket',
       description:
-        'In the chosen time. "gitaly-exporter bucket" lists the repositories that share a bucket, as does the exporter's page.',
+        'In the chosen time. "gitaly-exporter bucket" lists the repositories that share a bucket, as does the page of the exporter.',
       unit: 'none',
       labels: [
         { label: 'bucket', title: 'Bucket', width: 80 },

@@ -47,7 +47,8 @@ export const blockedBackends = gauge('praefect_db_blocked_backends', {
 
 export const longestBlocked = gauge('praefect_db_longest_blocked_seconds', {
   help: 'Longest time that a session of this database has been waiting for a lock, or 0 if none waits.',
-  details: 'Before PostgreSQL 14 the time since its statement began, which is absent without pg_read_all_stats.',
+  details:
+    'Before PostgreSQL 14 the time since its statement began, which is absent without pg_read_all_stats.',
   origin: 'pg_locks.waitstart; pg_stat_activity.query_start before PostgreSQL 14',
 });
 
