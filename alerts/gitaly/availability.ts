@@ -126,7 +126,7 @@ function errorBudgetBurn(thresholds: AlertThresholds, { severity, factor, long, 
     noProblem: withoutProblem.notRead,
     keepFiringForSeconds: severity === 'critical' ? keepFiring.value : 0,
     panel: { dashboard: limitsDashboard, title: 'Error ratio of all RPCs' },
-    firesWhen: `over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value.toLocaleString('en')} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
+    firesWhen: `for ${durationInWords(errorBudgetFor.value)}, over ${percent(limit)} of Gitaly's RPCs (${factor} times the error budget of ${percent(errorBudget.value)}) failed by the server's fault, over ${long} and over ${short}, with over ${errorBudgetMinimum.value.toLocaleString('en')} RPCs within an hour. Needs grpc_server_handled_total of Gitaly in this Prometheus; without it the alert cannot fire`,
     summary: ({ label, value }) => `${value('percent')} of Gitaly's RPCs fail (job ${label('job')})`,
     description: ({ label }) =>
       `Errors Internal, Unavailable, Unknown or DataLoss within ${long}. Users see failed pages, clones and pushes. Find the RPC and code: sum by (grpc_method, grpc_code) (rate(grpc_server_handled_total{job="${label('job')}"}[5m])).`,

@@ -100,7 +100,7 @@ function rolloutStuck(thresholds: AlertThresholds): Alert {
     forSeconds: sustained(thresholds, gitalyDown.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: serversDashboard, title: 'Pod readiness' },
-    firesWhen: `the rollout of a StatefulSet of Gitaly is incomplete, a pod is not Ready, and within ${durationInWords(stuckFor.value)} no further pod got the new template`,
+    firesWhen: `for ${durationInWords(gitalyDown.value)}, the rollout of a StatefulSet of Gitaly was incomplete and a pod not Ready, and within ${durationInWords(stuckFor.value)} no further pod got the new template`,
     summary: ({ label }) => `The rollout of StatefulSet ${label('statefulset')} is stuck`,
     description: ({ label }) =>
       `A pod is not Ready, so the rollout does not continue. Check that pod; kubectl -n ${label('namespace')} rollout undo statefulset ${label('statefulset')} returns to the previous template.`,

@@ -201,7 +201,7 @@ function countDrop(thresholds: AlertThresholds): Alert {
     noProblem: withoutProblem.overTime,
     keepFiringForSeconds: thresholds.keepFiring.value,
     panel: { dashboard: praefectDashboard, title: 'Repositories by healthy replicas' },
-    firesWhen: `within an hour over ${percent(repositoryCountDrop.value)} and over ${repositoryCountDropMinimum.value} of the repositories of a virtual storage disappeared from the database, outside of maintenance windows`,
+    firesWhen: `for ${durationInWords(repositoryCountDropFor.value)}, over ${percent(repositoryCountDrop.value)} and over ${repositoryCountDropMinimum.value} of the repositories of a virtual storage that were in the database an hour before were not, outside of maintenance windows`,
     summary: ({ label, value }) =>
       `${value('percent')} of the repositories of ${label('virtual_storage')} disappeared within an hour`,
     description: ({ label, query, same }) =>

@@ -53,7 +53,7 @@ export const replicationAlerts = (thresholds: AlertThresholds): readonly Alert[]
 ];
 
 function stalled(thresholds: AlertThresholds): Alert {
-  const { keepFiring, replicationIdle, replicationOldestJob } = thresholds;
+  const { keepFiring, replicationIdle, replicationOldestJob, replicationStalled } = thresholds;
   const overdue = above(recorded(oldestJobAge), replicationOldestJob.value);
   return alert({
     ...judgedWithPage('PraefectReplicationStalled', thresholds),
@@ -62,7 +62,7 @@ function stalled(thresholds: AlertThresholds): Alert {
     ),
     keepFiringForSeconds: keepFiring.value,
     panel: { dashboard: replicationDashboard, title: 'Age of the oldest waiting job' },
-    firesWhen: `the oldest job that waits for a storage is over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress with its lock or no job at all left the queue, outside of maintenance windows`,
+    firesWhen: `for ${durationInWords(replicationStalled.value)}, the oldest job that waits for a storage was over ${durationInWords(replicationOldestJob.value)} old, and for ${durationInWords(replicationIdle.value)} no job for the storage was in progress with its lock or no job at all left the queue, outside of maintenance windows`,
     summary: () => `Replication to storage ${storageName} is stalled`,
     description: ({ label, query, same, value }) =>
       `The oldest job has waited for ${value('duration')}; waiting jobs: ${query(

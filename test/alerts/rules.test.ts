@@ -11,10 +11,12 @@ import { prometheusRule, type RulesFileSettings, rulesFile } from '../../alerts/
 import { dashboards } from '../../dashboards/index.ts';
 import { everyMetric } from '../../src/app/catalog.ts';
 import { panelIdsOf } from '../../src/cli/generate/artifacts.ts';
+import { durationInWords } from '../../src/monitoring/durations.ts';
 import { externalMetrics } from '../../src/monitoring/external-metrics.ts';
 import { gaugeWindow, sustained } from '../../src/monitoring/recording.ts';
 import { defaultMonitoringSettings, type MonitoringSettings } from '../../src/monitoring/settings.ts';
 import { type ThresholdOverrides, withOverrides } from '../../src/rules/alert-thresholds.ts';
+import { gaugeWindowSeconds } from '../../src/rules/thresholds.ts';
 import { promqlErrors, selectorsIn } from '../support/promql.ts';
 import { testWith } from '../support/tools.ts';
 
@@ -308,6 +310,24 @@ test('an alert that maintenance windows suppress says so, as does docs/maintenan
   expect([...new Set(section.match(/\b(?:Gitaly|Praefect)[A-Z]\w+/g))].sort()).toEqual(
     [...new Set(suppressed.map(({ name }) => name))].sort(),
   );
+});
+
+/** The text has the range of the expression and `for` as one duration, or says what they stand for. */
+const durationInOtherWords = [
+  'GitalyConcurrencySaturated',
+  'PraefectFailover',
+  'PraefectReplicasUnscheduled',
+];
+
+test('the text of an alert with a duration names it', () => {
+  const window = gaugeWindowSeconds(defaultMonitoringSettings.thresholds);
+  const unnamed = everyAlert.filter(
+    ({ firesWhen, forSeconds, name }) =>
+      forSeconds > 0 &&
+      !durationInOtherWords.includes(name) &&
+      ![forSeconds, forSeconds - window].some((each) => firesWhen.includes(durationInWords(each))),
+  );
+  expect(unnamed.map(({ name }) => name)).toEqual([]);
 });
 
 /** It can fire by the limits that all versions of GitLab have. */
