@@ -9,8 +9,12 @@ import { describe, expect, test } from '@jest/globals';
 const root = join(import.meta.dirname, '..');
 
 const base = ['src/lib', 'src/metrics', 'src/scheduler', 'src/config'];
-/** Shared by all sources: the labels that identify a Gitaly. */
-const identities = ['src/sources/identity.ts', 'src/sources/server-info.ts'];
+/** Shared by all sources: the labels that identify a Gitaly, and what several of them report of one. */
+const identities = [
+  'src/sources/identity.ts',
+  'src/sources/server-info.ts',
+  'src/sources/volume-facts.ts',
+];
 const sources = ['src/sources'];
 /** What the settings of alerts consist of: names, severities and thresholds, which import nothing. */
 const thresholds = ['src/rules/thresholds.ts', 'src/rules/alert-list.ts'];
@@ -31,6 +35,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/config': ['src/lib', ...judgment],
   'src/sources/identity.ts': ['src/metrics'],
   'src/sources/server-info.ts': ['src/metrics', 'src/sources/identity.ts'],
+  'src/sources/volume-facts.ts': ['src/lib'],
   // Sources do not import each other: what one needs of another is an interface of its own.
   'src/sources/praefect': [...base, ...identities],
   'src/sources/gitaly': [...base, ...identities],

@@ -24,7 +24,7 @@ import type { Sources } from './sources.ts';
 /** What is undefined is unknown to the checks. */
 export interface CheckInputSources
   extends PraefectInputSources,
-    Pick<Sources, 'configFiles' | 'cgroupFacts'> {
+    Pick<Sources, 'configFiles' | 'cgroupFacts' | 'storageSpace'> {
   readonly clock: Clock;
   /** An agent watches the pods of its own node only. */
   readonly isAgent: boolean;
@@ -175,7 +175,7 @@ async function podConfigs(
 
 /** Gitalys on virtual machines whose configuration file or cgroups are known. */
 async function serversOfMachines(
-  { configFiles }: CheckInputSources,
+  { configFiles, storageSpace }: CheckInputSources,
   here: readonly CgroupServer[],
   signal: AbortSignal,
 ): Promise<readonly ServerFacts[]> {
@@ -185,15 +185,24 @@ async function serversOfMachines(
     const before = machines.get(key) ?? {
       ...unknownServer(identity, unknown('not read on this host')),
       config: unknown('gitaly.config-file names no configuration of this host'),
-      volume: unknown('reported by node_exporter as node_filesystem_avail_bytes'),
+      volume: unknown(
+        "read on its own host, by the paths in Gitaly's config.toml (gitaly.config-file); node_exporter reports it as node_filesystem_avail_bytes",
+      ),
       rotationSeconds: notApplicable('a virtual machine has no pod'),
     };
     machines.set(key, { ...before, ...facts });
   };
   for (const { identity, facts } of here) if (identity.pod === '') add(identity, { cgroup: known(facts) });
   const { texts } = (await configFiles?.read(signal)) ?? { texts: [] };
-  for (const { name, text, identities } of texts)
-    for (const identity of identities) add(identity, { config: knownConfig(parseGitalyConfig(text, name)) });
+  for (const { name, text, identities } of texts) {
+    const config = knownConfig(parseGitalyConfig(text, name));
+    for (const identity of identities) {
+      add(identity, { config });
+      // The paths of another host's file would be those of another file system here.
+      if ('value' in config && identity.node === storageSpace.hostName)
+        add(identity, { volume: await storageSpace.of(config.value.storagePaths, signal) });
+    }
+  }
   return [...machines.values()];
 }
 

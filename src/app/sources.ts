@@ -3,6 +3,7 @@
  * is read or watched before it is used.
  */
 
+import { statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { readGitalys } from '../buckets/sizes.ts';
 import type { ResolvedPraefect } from '../config/praefect/resolve.ts';
@@ -10,11 +11,13 @@ import type { Settings } from '../config/sections/index.ts';
 import type { System } from '../config/system.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ReadText } from '../lib/files.ts';
+import type { Known } from '../lib/known.ts';
 import type { Log } from '../lib/log.ts';
 import { type CgroupFactsReader, createCgroupFactsReader } from '../sources/cgroup/facts.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
+import { type StatFs, storageSpace } from '../sources/gitaly/storage-space.ts';
 import type { ConfigSource, TargetSource } from '../sources/gitaly/target.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { openKubeApi } from '../sources/kubernetes/api/open.ts';
@@ -35,6 +38,7 @@ import {
 import { createVolumeStats, type VolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
 import { type ComponentOf, componentBySelectors } from '../sources/kubernetes/gitaly-objects.ts';
 import { createStores, type WatchedStores } from '../sources/kubernetes/watch/stores.ts';
+import type { VolumeFacts } from '../sources/volume-facts.ts';
 
 /** Settings, and what they refer to. */
 export interface Configuration {
@@ -50,6 +54,7 @@ export interface HostContext {
   readonly hostName: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly readText: ReadText;
+  readonly statFs: StatFs;
   /** `/proc` */
   readonly proc: string;
 }
@@ -61,6 +66,7 @@ export const processHost = (system: System, log: Log, clock: Clock): HostContext
   hostName: hostname(),
   env: system.env,
   readText: (path) => system.files.readText(path),
+  statFs: (path) => statfs(path),
   proc: '/proc',
 });
 
@@ -76,6 +82,11 @@ export interface Sources {
   readonly configs: readonly ConfigSource[];
   /** gitaly.config-file alone, of virtual machines. */
   readonly configFiles: ConfigSource | undefined;
+  /** Of the file systems of this host, by its name in `configFiles`. */
+  readonly storageSpace: {
+    readonly hostName: string;
+    of(paths: readonly string[], signal: AbortSignal): Promise<Known<VolumeFacts>>;
+  };
   /** Undefined without cgroup.enabled. */
   readonly cgroupFacts: CgroupFactsReader | undefined;
 }
@@ -172,7 +183,7 @@ export function createSources(
   opened: Pick<Sources, 'kubernetes' | 'podsFile'>,
 ): Sources {
   const { cgroup, gitaly, praefect } = settings;
-  const { clock, hostName, proc, readText } = host;
+  const { clock, hostName, proc, readText, statFs } = host;
   const { kubernetes, podsFile } = opened;
   const podDirectory = podsFile ?? kubernetes?.podDirectory;
   const files = gitaly.configFile && configFiles({ files: gitaly.configFile, hostName, readText });
@@ -198,6 +209,7 @@ export function createSources(
     ],
     configs,
     configFiles: files,
+    storageSpace: { hostName, of: (paths, signal) => storageSpace(paths, statFs, signal) },
     cgroupFacts: cgroup.enabled
       ? createCgroupFactsReader({
           root: cgroup.root,

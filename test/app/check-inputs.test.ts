@@ -58,6 +58,7 @@ function sources(name: 'posture-good' | 'posture-chart-defaults') {
     clock,
     kubernetes,
     configFiles: undefined,
+    storageSpace: { hostName: 'exporter', of: async () => unknown('not read') },
     cgroupFacts: undefined,
     isAgent: false,
     rotationSeconds: undefined,
@@ -489,4 +490,39 @@ test("a virtual machine's configuration file and cgroups are one server", async 
       ['concurrency_limits', 'fail'],
     ]),
   );
+});
+
+test("the space of a virtual machine's storages is read for this host's own configuration alone", async () => {
+  const identity = (node: string) => ({ namespace: '', pod: '', node });
+  const text = '[[storage]]\nname = "default"\npath = "/mnt/git"\n';
+  const requested: (readonly string[])[] = [];
+  const full = { capacityBytes: 100, availableBytes: 5, inodes: known({ total: 10, free: 9 }) };
+  const inputs = await readCheckInputs(
+    {
+      ...sources('posture-good').all,
+      kubernetes: undefined,
+      storageSpace: {
+        hostName: 'vm-1',
+        of: async (paths) => {
+          requested.push(paths);
+          return known(full);
+        },
+      },
+      configFiles: {
+        read: async () => ({
+          failures: [],
+          texts: ['vm-1', 'vm-2'].map((node) => ({
+            name: 'config.toml',
+            identities: [identity(node)],
+            text,
+          })),
+        }),
+      },
+    },
+    signal,
+  );
+  expect(requested).toEqual([['/mnt/git']]);
+  expect(inputs.servers.map(({ volume }) => 'value' in volume)).toEqual([true, false]);
+  const found = evaluate(inputs).findings.filter(({ id }) => id === 'volume_free_space');
+  expect(found.map(({ result }) => result).sort()).toEqual(['fail', 'unknown']);
 });

@@ -116,8 +116,9 @@ page: for a network without a wiki, set \`runbook-url\` to its own address.
   on a metric that older versions of GitLab lack names the version in its row below.
 - Disk and inodes come from the kubelet (claims with gitaly in their name) or node_exporter (mounts below /var/opt/gitlab). For
   repositories on \`/mnt/git\` set \`volume-mountpoint: /mnt/git.*\`, for those on the root file system \`/\`, for claims of other
-  names \`volume-claim\`, and generate the rules. Error ratios come from Gitaly's own \`grpc_server_handled_total\`:
-  where Prometheus does not have them, these alerts cannot fire.
+  names \`volume-claim\`, and generate the rules. Without kubelet and node_exporter GitalyCheckRegressed reports that the check
+  \`volume_free_space\` began to fail.
+- Error ratios come from Gitaly's own \`grpc_server_handled_total\`: where Prometheus does not have it, these alerts cannot fire.
 `;
 
 const forecasts = `## Forecasts

@@ -63,6 +63,8 @@ interface CgroupSizes {
 export interface GitalyConfig {
   /** Names of [[storage]]. `templateValue` where the chart's template fills in the pod's name. */
   readonly storages: readonly string[];
+  /** Paths of [[storage]]; contains `templateValue` likewise. */
+  readonly storagePaths: readonly string[];
   readonly rpcs: readonly RpcConcurrency[];
   readonly packObjects: ConcurrencySettings & {
     /**
@@ -102,6 +104,7 @@ export function parseGitalyConfig(text: string, name: string): Checked<GitalyCon
   const packObjects = top.table('pack_objects_limiting');
   const config: GitalyConfig = {
     storages: top.tables('storage').flatMap((at) => at.text('name') ?? []),
+    storagePaths: top.tables('storage').flatMap((at) => at.text('path') ?? []),
     rpcs: readRpcs(top),
     packObjects: {
       ...readConcurrency(packObjects, 0),

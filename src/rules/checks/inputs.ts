@@ -9,8 +9,8 @@ import type { CgroupFacts } from '../../sources/cgroup/facts.ts';
 import type { NodeFacts } from '../../sources/cgroup/node-facts.ts';
 import type { Identity } from '../../sources/identity.ts';
 import type { OtherPod } from '../../sources/kubernetes/directory/other-pods.ts';
-import type { VolumeFacts } from '../../sources/kubernetes/directory/volume-stats.ts';
 import type { Node, Pod, PodDisruptionBudget, StatefulSet } from '../../sources/kubernetes/objects/types.ts';
+import type { VolumeFacts } from '../../sources/volume-facts.ts';
 
 export interface CheckInputs {
   /** Clock.now() */

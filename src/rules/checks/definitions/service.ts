@@ -3,7 +3,7 @@
 import type { GitalyConfig, Limit } from '../../../config/gitaly/gitaly-config.ts';
 import { bytesText, listText, percentText } from '../../../lib/format.ts';
 import { isUnknown } from '../../../lib/known.ts';
-import type { VolumeFacts } from '../../../sources/kubernetes/directory/volume-stats.ts';
+import type { VolumeFacts } from '../../../sources/volume-facts.ts';
 import { type Check, type CheckVerdict, fail, judge, pass, passIf, sources, undecided } from '../check.ts';
 import { kubectl } from '../commands.ts';
 import { type CloneRpc, cloneRpcs, isGitalyRpc, isUsedByClients } from '../gitaly-rpcs.ts';
@@ -51,7 +51,8 @@ export const serviceChecks: readonly Check[] = [
     title: "Gitaly's volume has free space",
     why: 'On a full volume every push fails, and so does the repacking that would free space.',
     expected: `at least ${percentText(minimumFreeRatio)} of bytes and of inodes free`,
-    evidence: "the kubelet's statistics of the volume, or the file system",
+    evidence:
+      "the kubelet's statistics of all claims of the pod; on a virtual machine the file systems of the storages in Gitaly's config.toml",
     source: sources.disk,
     severity: 'warning',
     readFrom: 'api',
@@ -63,7 +64,7 @@ export const serviceChecks: readonly Check[] = [
       kubectl: kubectl(
         `patch pvc repo-data-POD -p '{"spec":{"resources":{"requests":{"storage":"100Gi"}}}}'`,
       ),
-      text: 'Resizing a claim needs a StorageClass with allowVolumeExpansion. Check for old logs and for failing housekeeping too.',
+      text: 'Resizing a claim needs a StorageClass with allowVolumeExpansion. On a virtual machine extend the file system, or move projects to another storage. Check for old logs and for failing housekeeping too.',
     },
     ...perServer(({ volume }) =>
       judge(volume, (facts) => {

@@ -6,16 +6,10 @@
 
 import type { Clock } from '../../../lib/clock.ts';
 import { type Known, known, notApplicable, unknown } from '../../../lib/known.ts';
+import { fullestOf, type VolumeFacts } from '../../volume-facts.ts';
 import { getJson, type KubeApi } from '../api/api.ts';
 import { type Fields, fieldsOf } from '../objects/fields.ts';
 import type { Pod } from '../objects/types.ts';
-
-export interface VolumeFacts {
-  readonly capacityBytes: number;
-  readonly availableBytes: number;
-  /** Not applicable on file systems that allocate inodes on demand. */
-  readonly inodes: Known<{ readonly total: number; readonly free: number }>;
-}
 
 /** Of one PersistentVolumeClaim. */
 interface ClaimStats extends VolumeFacts {
@@ -68,16 +62,6 @@ export interface VolumeStats {
    * reported. Requests each node at most once in five minutes.
    */
   of(pod: Pod, signal: AbortSignal): Promise<Known<VolumeFacts>>;
-}
-
-/** Space of the volume with the least of it, and inodes of the one with the fewest. @param volumes at least one */
-function fullestOf(volumes: readonly VolumeFacts[]): VolumeFacts {
-  const leastOf = (free: (volume: VolumeFacts) => number): VolumeFacts =>
-    volumes.reduce((least, each) => (free(each) < free(least) ? each : least));
-  const inodesFree = ({ inodes }: VolumeFacts): number =>
-    'unknown' in inodes ? (inodes.notApplicable ? 1 : 0) : inodes.value.free / inodes.value.total;
-  const { availableBytes, capacityBytes } = leastOf((each) => each.availableBytes / each.capacityBytes);
-  return { availableBytes, capacityBytes, inodes: leastOf(inodesFree).inodes };
 }
 
 const refreshMs = 300_000;
