@@ -10,11 +10,7 @@ const root = join(import.meta.dirname, '..');
 
 const base = ['src/lib', 'src/metrics', 'src/scheduler', 'src/config'];
 /** Shared by all sources: the labels that identify a Gitaly, and what several of them report of one. */
-const identities = [
-  'src/sources/identity.ts',
-  'src/sources/server-info.ts',
-  'src/sources/volume-facts.ts',
-];
+const identities = ['src/sources/identity.ts', 'src/sources/server-info.ts', 'src/sources/volume-facts.ts'];
 const sources = ['src/sources'];
 /** What the settings of alerts consist of: names, severities and thresholds, which import nothing. */
 const thresholds = ['src/rules/thresholds.ts', 'src/rules/alert-list.ts'];
