@@ -172,7 +172,9 @@ function responseTo(sent: ClientRequest, exchange: Exchange): Promise<IncomingMe
     socket.setKeepAlive(true, tcpKeepAliveMs);
     const isSecure = 'encrypted' in socket;
     const isOpen = isSecure && 'secureConnecting' in socket ? !socket.secureConnecting : !socket.connecting;
+    if (!socket.connecting) exchange.connected();
     if (isOpen) return enter('head');
+    socket.once('connect', exchange.connected);
     socket.once('lookup', () => enter('connect'));
     socket.once(isSecure ? 'secureConnect' : 'connect', () => enter('head'));
   });

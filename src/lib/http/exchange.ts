@@ -31,6 +31,8 @@ export interface Exchange {
   signal(): AbortSignal;
   /** Ends the limits of earlier phases. */
   enter(phase: HttpPhase): void;
+  /** There is a TCP connection to the server. */
+  connected(): void;
   /** Adds a limit that counts from now. */
   limit(ms: number): void;
   /** Why the exchange failed, with this error or at a limit. */
@@ -52,6 +54,7 @@ export function createExchange(
   const connect = createDeadline(clock, connectMs, head.signal);
   let phase: HttpPhase = isIP(hostOf(url)) === 0 ? 'lookup' : 'connect';
   let nearest = connect;
+  let isConnected = false;
   const limits = [
     { deadline: total, ms: totalMs },
     { deadline: head, ms: headMs },
@@ -67,6 +70,9 @@ export function createExchange(
       if (next === 'body') head.release();
       nearest = next === 'body' ? total : head;
     },
+    connected() {
+      isConnected = true;
+    },
     limit(ms) {
       nearest = createDeadline(clock, ms, nearest.signal);
       limits.push({ deadline: nearest, ms });
@@ -75,16 +81,28 @@ export function createExchange(
       const timedOut = limits.find(({ deadline }) => deadline.isTimedOut());
       if (timedOut !== undefined) {
         const within = durationText(timedOut.ms ?? 0);
-        return httpFailure('timeout', `${timeoutText[phase]} within ${within}`, hints);
+        const failure = httpFailure('timeout', `${timeoutText[phase]} within ${within}`, hints);
+        return phase === 'lookup' ? { ...failure, isInconclusive: true } : failure;
       }
-      if (signal.aborted) return httpFailure('canceled', 'was not read completely: the read was canceled');
-      return connectionFailure(error, hints);
+      if (signal.aborted) {
+        const failure = httpFailure('canceled', 'was not read completely: the read was canceled');
+        return { ...failure, isInconclusive: true };
+      }
+      const failure = connectionFailure(error, hints);
+      return isConnected || !causedHere.includes(failure.kind)
+        ? failure
+        : { ...failure, isInconclusive: true };
     },
     end() {
       for (const { deadline } of limits) deadline.release();
     },
   };
 }
+
+/** Without a connection: a certificate or credentials that OpenSSL or Node rejects come from files of this side. */
+const causedHere: readonly HttpFailure['kind'][] = [
+  ...(['local', 'tls', 'plain_text', 'certificate_name', 'unauthenticated'] as const),
+];
 
 /** Without the brackets of an IPv6 address. */
 export const hostOf = ({ hostname }: URL): string => hostname.replace(/^\[(.*)\]$/, '$1');

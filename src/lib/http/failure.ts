@@ -4,6 +4,8 @@ import { codeOf } from '../errors.ts';
 /** Kind -> the reason that counts it. */
 const reasonOfKind = {
   unreachable: 'refused',
+  /** The resolver has no usable response, or this host no way to the network. */
+  local: 'refused',
   timeout: 'timeout',
   canceled: 'timeout',
   tls: 'tls',
@@ -31,6 +33,8 @@ export interface HttpFailure {
   readonly reason: (typeof reasonOfKind)[HttpFailureKind];
   /** Follows the server's name: `refused the connection: nothing listens there (ECONNREFUSED)`. No secrets. */
   readonly message: string;
+  /** Whether the server runs is unknown: the cause is on this side and nothing was sent, or the read was canceled. */
+  readonly isInconclusive?: true;
 }
 
 /** How to fix a kind of failure, such as the setting to change; appended to its message. */
@@ -76,9 +80,16 @@ const plainText: Meaning = ['plain_text', 'does not speak TLS'];
 const meanings: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   ['ECONNREFUSED', ['unreachable', 'refused the connection: nothing listens there, or it is starting']],
   ['EHOSTUNREACH', ['unreachable', 'cannot be reached: no route to the host']],
-  ['ENETUNREACH', ['unreachable', 'cannot be reached: no route to the network']],
+  ['ENETUNREACH', ['local', 'cannot be reached: no route to the network']],
+  ['EADDRNOTAVAIL', ['local', 'cannot be reached: this host has no free port or no such address']],
+  ['EMFILE', ['local', 'cannot be reached: this process has no free file descriptor']],
+  ['ENFILE', ['local', 'cannot be reached: this host has no free file descriptor']],
+  ['ENOBUFS', ['local', 'cannot be reached: this host has no free buffer']],
+  ['EACCES', ['local', 'cannot be reached: this host does not permit it']],
+  ['EPERM', ['local', 'cannot be reached: this host does not permit it']],
+  // Also where service discovery removed a server that is down.
   ['ENOTFOUND', ['unreachable', 'has a name that does not resolve']],
-  ['EAI_AGAIN', ['unreachable', 'has a name that does not resolve at the moment: DNS does not respond']],
+  ['EAI_AGAIN', ['local', 'has a name that does not resolve at the moment: DNS does not respond']],
   ['ETIMEDOUT', ['timeout', 'does not respond: the connection is dead, or a firewall drops packets']],
   ['ERR_INVALID_CHAR', ['unauthenticated', 'was sent nothing: the credentials have invalid characters']],
   ['ECONNRESET', truncated],

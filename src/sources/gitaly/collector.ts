@@ -181,7 +181,7 @@ function serverRead(target: ScrapeTarget, read: PageRead): ServerRead {
     ...{ target, seconds, failure, use: undefined },
     responds: respondedReasons.includes(failure.reason),
   });
-  if (!read.ok) return { ...failedBy(read.failure), ...(read.isUnsent && { responds: undefined }) };
+  if (!read.ok) return { ...failedBy(read.failure), ...(read.isInconclusive && { responds: undefined }) };
   const { prefixes, samples } = read.page;
   const isPraefect = prefixes.has(praefectPrefix);
   if (!prefixes.has(gitalyPrefix))

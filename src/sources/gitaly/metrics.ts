@@ -38,7 +38,7 @@ export const scrapeUp = scrapes.gauge('gitaly_server_scrape_up', {
 export const serverResponds = scrapes.gauge('gitaly_server_responds', {
   help: "1 when the server responded to the exporter's last read of its own metrics, usable or not, else 0.",
   details:
-    'Also 1 where gitaly_server_scrape_up is 0 because of a certificate, credentials or the size of the page: that server runs. Absent while the files for the request cannot be read. On virtual machines GitalyDown is by this metric.',
+    'Also 1 where gitaly_server_scrape_up is 0 because of a certificate, credentials or the size of the page: that server runs. Absent while no request can be sent: the exporter cannot read the files for it, DNS does not respond, or the name has several addresses. On virtual machines GitalyDown is by this metric.',
   origin: "the exporter's read of /metrics",
   labels: { ...identity, component: components },
 });

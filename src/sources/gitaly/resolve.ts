@@ -19,7 +19,7 @@ export const systemResolve: Resolve = async (name) => {
 /** Which of several servers responds would be chance, and counters would jump between theirs. */
 const severalServers = new HttpError(
   httpFailure(
-    'unreachable',
+    'local',
     'has a name with several addresses: write dns+ before it to read each of them, or set the address of one',
   ),
 );

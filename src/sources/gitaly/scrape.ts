@@ -6,7 +6,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { ReadText } from '../../lib/files.ts';
 import { createHttpClient, type HttpResponse } from '../../lib/http/client.ts';
-import { HttpError, type HttpHints, statusFailure } from '../../lib/http/failure.ts';
+import { HttpError, type HttpFailure, type HttpHints, statusFailure } from '../../lib/http/failure.ts';
 import type { Failure } from '../../scheduler/outcome.ts';
 import { readCredentials } from './credentials.ts';
 import { createTextParser, isTextProblem, type TextPage, type TextProblem } from './parser.ts';
@@ -35,8 +35,8 @@ type PageResult =
   | {
       readonly ok: false;
       readonly failure: Failure;
-      /** Files of the exporter for the request cannot be read: nothing was sent. */
-      readonly isUnsent?: true;
+      /** As in HttpFailure; also where files of the exporter for the request cannot be read. */
+      readonly isInconclusive?: true;
     };
 
 export type PageRead = PageResult & { readonly seconds: number };
@@ -61,7 +61,7 @@ async function read(target: ScrapeTarget, options: ReadOptions): Promise<PageRes
   const { clock, readText, resolve, signal, timeoutMs } = options;
   const { url, address } = target;
   const credentials = await readCredentials(target.access, url.protocol === 'https:', readText);
-  if (!credentials.ok) return { ...credentials, isUnsent: true };
+  if (!credentials.ok) return { ...credentials, isInconclusive: true };
   // A connection for each read: the next one is seconds away, and a kept connection may be dead by then.
   const client = createHttpClient({ clock, hints });
   const result = await client.get(
@@ -78,16 +78,22 @@ async function read(target: ScrapeTarget, options: ReadOptions): Promise<PageRes
     { totalMs: timeoutMs },
     signal,
   );
-  if (!result.ok) return result;
+  if (!result.ok) return failedRead(result.failure);
   try {
     return await parse(result.response, options);
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
-    return { ok: false, failure: error.failure };
+    return failedRead(error.failure);
   } finally {
     result.response.close();
   }
 }
+
+const failedRead = (failure: HttpFailure): PageResult => ({
+  ok: false,
+  failure,
+  ...(failure.isInconclusive && { isInconclusive: true }),
+});
 
 async function parse(response: HttpResponse, options: ReadOptions): Promise<PageResult> {
   const { status, headers, body, hasMarkedEnd } = response;

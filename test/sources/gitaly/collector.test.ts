@@ -373,6 +373,53 @@ describe('a Gitaly on a virtual machine whose metrics were read', () => {
   });
 });
 
+describe('whether a Gitaly on a virtual machine runs', () => {
+  const resolveTo =
+    (...addresses: readonly string[]) =>
+    async (): Promise<readonly Address[]> =>
+      addresses.map((address) => ({ address, family: 4 }));
+  const failing = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code }));
+  const responds = async (setup: Setup, signal?: AbortSignal) => {
+    const outcome = await collecting({ timeoutMs: 300, ...setup }).collect(signal);
+    return shown(outcome, 'responds').map((line) => line.replace(/{.*}/, ''));
+  };
+  const gitaly = ['http://gitaly.example:1/metrics'];
+  const deadWithTls: TargetSource = {
+    list: async () => ({
+      targets: [
+        {
+          component: 'gitaly',
+          url: new URL('https://127.0.0.1:1/metrics'),
+          identity: { namespace: '', pod: '', node: 'vm-1' },
+          access: { credentialsFile: undefined, tls: { certFile: '/half.pem', keyFile: '/half.pem' } },
+        },
+      ],
+      failures: [],
+    }),
+  };
+
+  test.each<[string, Setup]>([
+    ['its name has several addresses', { gitaly, resolve: resolveTo('127.0.0.1', '127.0.0.2') }],
+    ['DNS does not respond', { gitaly, resolve: failing('EAI_AGAIN') }],
+    ['DNS does not respond in time', { gitaly, resolve: () => new Promise(() => undefined) }],
+    ['the exporter has no file descriptor left', { gitaly, resolve: failing('EMFILE') }],
+    ["the exporter's certificate is malformed", { targets: [deadWithTls], files: { '/half.pem': '-----B' } }],
+  ])('is unknown where %s', async (_, setup) => {
+    expect(await responds(setup)).toEqual([]);
+  });
+
+  test('is unknown where the read is canceled', async () => {
+    expect(await responds({ gitaly: ['http://127.0.0.1:1/metrics'] }, AbortSignal.abort())).toEqual([]);
+  });
+
+  test.each<[string, Setup]>([
+    ['nothing listens', { gitaly, resolve: resolveTo('127.0.0.1') }],
+    ['its name was removed', { gitaly, resolve: failing('ENOTFOUND') }],
+  ])('is that it does not where %s', async (_, setup) => {
+    expect(await responds(setup)).toEqual(['responds 0']);
+  });
+});
+
 describe('the configurations', () => {
   const config =
     '[[concurrency]]\nrpc = "/gitaly.SSHService/SSHUploadPackWithSidechannel"\nmax_per_repo = 20\nmax_queue_size = 10\nmax_queue_wait = "1m"\n';
