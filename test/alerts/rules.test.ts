@@ -312,6 +312,37 @@ test('an alert that maintenance windows suppress says so, as does docs/maintenan
   );
 });
 
+/** Thresholds that are the duration of several alerts, which are about the same. */
+const sharedDurations: Readonly<Record<string, readonly string[]>> = {
+  clockSkewFor: ['GitalyExporterClockSkew', 'PraefectDatabaseClockSkew'],
+  exporterDown: ['GitalyExporterDown', 'GitalyExporterMissing'],
+  gitalyDown: ['GitalyDown', 'GitalyNodeNotReady', 'GitalyRolloutStuck'],
+  repositoriesUnavailable: ['PraefectRepositoriesReadOnly', 'PraefectRepositoriesUnavailable'],
+  requestsDropped: ['GitalyLoadShed', 'GitalyPackObjectsDropped', 'GitalyRequestsDroppedQueueFull'],
+  storageUnhealthy: ['PraefectFailover', 'PraefectStorageUnhealthy'],
+  volumeAvailableFor: ['GitalyInodesFilling', 'GitalyVolumeFilling'],
+};
+
+test('a threshold is the duration of one alert, or of alerts on the same', () => {
+  const { thresholds } = defaultMonitoringSettings;
+  const changedBy = (name: string, value: number): readonly string[] => {
+    const changed = alertGroups({
+      ...defaultMonitoringSettings,
+      thresholds: withOverrides({ [name]: value + 7 }),
+    }).flatMap((group) => group.alerts);
+    const names = everyAlert.flatMap((alert, index) =>
+      alert.forSeconds === changed[index]?.forSeconds ? [] : [alert.name],
+    );
+    return [...new Set(names)].sort();
+  };
+  // The window of gauges is part of most durations.
+  const shared = Object.entries(thresholds)
+    .filter(([name, { unit }]) => unit === 'seconds' && name !== 'scrapeInterval')
+    .map(([name, { value }]) => [name, changedBy(name, value)] as const)
+    .filter(([, changed]) => changed.length > 1);
+  expect(Object.fromEntries(shared)).toEqual(sharedDurations);
+});
+
 /** The text has the range of the expression and `for` as one duration, or says what they stand for. */
 const durationInOtherWords = [
   'GitalyConcurrencySaturated',
