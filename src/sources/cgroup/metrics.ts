@@ -164,9 +164,3 @@ export const cgroupWatches = selfGroup.gauge('gitaly_exporter_cgroup_watches', {
 
 /** Part of the exporter's own metrics: exposed even while there is no Gitaly and nothing can be read. */
 export const cgroupSelfMetrics = selfGroup.metrics;
-
-export const cgroupMetrics: readonly Metric[] = Object.freeze([
-  ...levelsMetrics,
-  ...bucketMetrics,
-  ...cgroupSelfMetrics,
-]);

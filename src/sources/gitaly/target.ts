@@ -32,12 +32,6 @@ export interface TlsFiles {
   readonly serverName?: string | undefined;
 }
 
-/** The system's authorities, no certificate, no credentials. */
-export const anonymousAccess: TargetAccess = Object.freeze({
-  tls: Object.freeze({}),
-  credentialsFile: undefined,
-});
-
 /** Finds targets: the settings, Kubernetes. */
 export interface TargetSource {
   /**

@@ -8,7 +8,7 @@ import { historySizing } from '../../../src/doctor/sizing/from-prometheus.ts';
 import type { SizingGroup } from '../../../src/doctor/sizing/report.ts';
 import type { Clock } from '../../../src/lib/clock.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
-import { anonymousAccess } from '../../../src/sources/gitaly/target.ts';
+import { anonymousAccess } from '../../sources/gitaly/support.ts';
 import { createBlocks, startPrometheus, type TestPrometheus } from '../../support/prometheus.ts';
 import { hasTool, testWith } from '../../support/tools.ts';
 

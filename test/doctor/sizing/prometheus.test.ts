@@ -6,7 +6,7 @@ import { jsonReport, textReport } from '../../../src/doctor/report.ts';
 import { historySizing } from '../../../src/doctor/sizing/from-prometheus.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
 import type { TargetAccess } from '../../../src/sources/gitaly/target.ts';
-import { anonymousAccess } from '../../../src/sources/gitaly/target.ts';
+import { anonymousAccess } from '../../sources/gitaly/support.ts';
 
 let server: Server | undefined;
 afterEach(() => {

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { gitalyProblems } from '../../../src/rules/problems/gitaly.ts';
-import { anonymousAccess } from '../../../src/sources/gitaly/target.ts';
 import type { TargetRead } from '../../../src/sources/gitaly/view.ts';
+import { anonymousAccess } from '../../sources/gitaly/support.ts';
 import { problemSituation } from '../../support/problem-situation.ts';
 
 const unread = (node: string, message: string): TargetRead => ({

@@ -14,17 +14,12 @@ import { configFiles, configuredTargets } from '../../../src/sources/gitaly/conf
 import { createDropTracker } from '../../../src/sources/gitaly/drops.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
 import { type Address, systemResolve } from '../../../src/sources/gitaly/resolve.ts';
-import {
-  anonymousAccess,
-  type ScrapeTarget,
-  type TargetAccess,
-  type TargetSource,
-} from '../../../src/sources/gitaly/target.ts';
+import type { ScrapeTarget, TargetAccess, TargetSource } from '../../../src/sources/gitaly/target.ts';
 import type { GitalyView } from '../../../src/sources/gitaly/view.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { problemSituation } from '../../support/problem-situation.ts';
 import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
-import { pageBytes, samplesOfBlock } from './support.ts';
+import { anonymousAccess, pageBytes, samplesOfBlock } from './support.ts';
 
 const servers: Server[] = [];
 afterEach(() => {

@@ -8,9 +8,10 @@ import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { systemResolve } from '../../../src/sources/gitaly/resolve.ts';
 import { readPage } from '../../../src/sources/gitaly/scrape.ts';
-import { anonymousAccess, type TargetAccess } from '../../../src/sources/gitaly/target.ts';
+import type { TargetAccess } from '../../../src/sources/gitaly/target.ts';
 import { type Certificates, makeCertificates } from '../../server/support/certificates.ts';
 import { hasTool, testWith } from '../../support/tools.ts';
+import { anonymousAccess } from './support.ts';
 
 const testWithOpenssl = testWith('openssl');
 const certificates: Certificates | undefined = hasTool('openssl') ? makeCertificates() : undefined;

@@ -5,10 +5,10 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { type Resolve, systemResolve } from '../../../src/sources/gitaly/resolve.ts';
 import { type ReadOptions, readPage } from '../../../src/sources/gitaly/scrape.ts';
-import { anonymousAccess, type ScrapeTarget } from '../../../src/sources/gitaly/target.ts';
+import type { ScrapeTarget } from '../../../src/sources/gitaly/target.ts';
 import { head, type RawServer, rawServer } from '../../support/raw-server.ts';
 import { until } from '../../support/until.ts';
-import { pageBytes } from './support.ts';
+import { anonymousAccess, pageBytes } from './support.ts';
 
 const servers: RawServer[] = [];
 afterEach(async () => {

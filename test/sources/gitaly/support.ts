@@ -1,11 +1,18 @@
-/** Metrics pages and blocks for the tests of Gitaly's metrics. */
+/** Metrics pages, targets and blocks for the tests of Gitaly's metrics. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expositionText } from '../../../src/metrics/exposition.ts';
 import type { Block } from '../../../src/metrics/samples.ts';
 import { createTextParser, isTextProblem, type TextPage } from '../../../src/sources/gitaly/parser.ts';
+import type { TargetAccess } from '../../../src/sources/gitaly/target.ts';
 import { gitalyPrefix, praefectPrefix, wantedSamples } from '../../../src/sources/gitaly/versions.ts';
+
+/** The system's authorities, no certificate, no credentials. */
+export const anonymousAccess: TargetAccess = Object.freeze({
+  tls: Object.freeze({}),
+  credentialsFile: undefined,
+});
 
 export const fixtures = join(import.meta.dirname, '../../fixtures/gitaly');
 
