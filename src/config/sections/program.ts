@@ -131,7 +131,7 @@ export const checksSection = {
     checks: {
       clientRetryWindow: optional(duration({ min: 0, max: 3_600_000 }), {
         unset: 'not known, and then not checked',
-        help: "How long GitLab's Rails and Sidekiq try a call to Gitaly again before they give up: with the chart's global.gitaly.client.maxAttempts and maxBackoff the sum of all waits. Held against how long a pod takes to come back.",
+        help: "How long GitLab's Rails and Sidekiq try a call to Gitaly again before they give up: with the chart's global.gitaly.client.maxAttempts and maxBackoff the sum of all waits. Compared with the time until a replaced pod is Ready.",
         example: '30s',
       }),
     },

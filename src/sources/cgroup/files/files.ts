@@ -39,7 +39,7 @@ export function createCgroupFiles({
   const folders = new Set<CgroupFolder>();
   /** Names of files come from the exporter's own code: there are some twenty. */
   const slots = new Map<string, number>();
-  let known = isKernel;
+  let isOfKernel = isKernel;
   let isClosed = false;
 
   const shared: Shared = {
@@ -50,14 +50,14 @@ export function createCgroupFiles({
     descriptors: 0,
     monotonic: () => clock.monotonic(),
     slotOf(file) {
-      const known = slots.get(file);
-      if (known !== undefined || !isPlain(file)) return known;
+      const slot = slots.get(file);
+      if (slot !== undefined || !isPlain(file)) return slot;
       slots.set(file, slots.size);
       return slots.size - 1;
     },
     isKernel() {
-      known ??= isCgroup2(root);
-      return known ?? false;
+      isOfKernel ??= isCgroup2(root);
+      return isOfKernel ?? false;
     },
     fail(reason) {
       failures[reason]++;
