@@ -46,6 +46,7 @@ export interface KnownPod {
 }
 
 export interface KnownContainer {
+  /** `gitaly` for the one that runs Gitaly, whatever its name. */
   readonly name: string;
   /** Without the runtime's prefix: the hexadecimal part of `containerd://<hex>`. Empty until it is created. */
   readonly id: string;

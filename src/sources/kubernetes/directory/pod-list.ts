@@ -2,7 +2,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { Failure } from '../../../scheduler/outcome.ts';
 import type { KnownPod } from '../../server-info.ts';
-import { mainContainer } from '../gitaly-objects.ts';
+import { containerLabel, mainContainer } from '../gitaly-objects.ts';
 import type { Container, Node, Pod } from '../objects/types.ts';
 
 /** @param node of the pod; without it the versions of runtime and kernel are empty */
@@ -26,14 +26,15 @@ export const summarizePod = (
   });
 
 /** The ID without the runtime's prefix: `containerd://<hex>` becomes `<hex>`. */
-const summarizeContainer = ({ name, id, state }: Container, { deletion, phase }: Pod) => ({
-  name,
-  id: id.replace(/^[^/]*:\/\//, ''),
-  ...(id !== '' &&
-    state.kind === 'running' &&
-    phase === 'Running' &&
-    deletion === undefined && { running: true }),
-});
+const summarizeContainer = (container: Container, pod: Pod) => {
+  const { id, state } = container;
+  const isRunning = id !== '' && state.kind === 'running' && pod.phase === 'Running';
+  return {
+    name: containerLabel(pod, container, 'gitaly'),
+    id: id.replace(/^[^/]*:\/\//, ''),
+    ...(isRunning && pod.deletion === undefined && { running: true }),
+  };
+};
 
 /** `v18.10.0` of `host:5000/gitaly:v18.10.0@sha256:...`; empty for an image that only has a digest. */
 export function imageTag(image: string): string {

@@ -57,6 +57,19 @@ test("without the node's name the directory has all of Gitaly's pods, and none o
   expect(opened().names()).toEqual(['gl-gitaly-default-0', 'gl-gitaly-default-1', 'gl-gitaly-default-2']);
 });
 
+test("Gitaly's container is called gitaly, whatever its name, and a sidecar as in the API", () => {
+  const { directory, pods: store } = opened({ node: pod.node });
+  const of = (name: string, image: string) => pod.containers.map((each) => ({ ...each, name, image }));
+  const containers = [
+    ...of('server', 'registry.example.com/gitaly:v18.4.0'),
+    ...of('proxy', 'istio/proxyv2:1'),
+  ];
+  store.add({ ...pod, containers });
+  const [found] = directory.pods().pods;
+  expect(found?.containers.map(({ name }) => name)).toEqual(['gitaly', 'proxy']);
+  expect(found?.version).toBe('v18.4.0');
+});
+
 test('a deleted pod is kept for a minute, also next to its replacement', async () => {
   const { clock, pods: store, names, notified } = opened();
   store.remove(pod.uid);
