@@ -5,16 +5,19 @@
  */
 
 import type { Clock } from '../../../lib/clock.ts';
+import { durationText } from '../../../lib/format.ts';
 import { type Known, known, notApplicable, unknown } from '../../../lib/known.ts';
 import { fullestOf, type VolumeFacts } from '../../volume-facts.ts';
 import { getJson, type KubeApi } from '../api/api.ts';
-import { type Fields, fieldsOf } from '../objects/fields.ts';
+import { type Fields, fieldsOf, timeOf } from '../objects/fields.ts';
 import type { Pod } from '../objects/types.ts';
 
 /** Of one PersistentVolumeClaim. */
 interface ClaimStats extends VolumeFacts {
   readonly namespace: string;
   readonly claim: string;
+  /** How much older it is than the newest figures of the node, by the node's own clock; undefined without times. */
+  readonly ageMs: number | undefined;
 }
 
 /**
@@ -22,25 +25,30 @@ interface ClaimStats extends VolumeFacts {
  * skipped, and so are those without numbers: a kubelet omits them while it mounts a volume.
  */
 export function claimsIn(summary: unknown): readonly ClaimStats[] | undefined {
-  const { pods } = fieldsOf(summary);
+  const { node, pods } = fieldsOf(summary);
   if (!Array.isArray(pods)) return undefined;
-  return pods.flatMap((pod: unknown) => {
+  const volumes = pods.flatMap((pod: unknown) => {
     const { volume } = fieldsOf(pod);
-    return Array.isArray(volume) ? volume.flatMap((each: unknown) => claimOf(fieldsOf(each)) ?? []) : [];
+    return Array.isArray(volume) ? volume.map(fieldsOf) : [];
   });
+  const ofNode = ['cpu', 'memory', 'fs'].map((name) => fieldsOf(fieldsOf(node)[name]));
+  const newest = [...ofNode, ...volumes].reduce((last, each) => Math.max(last, timeOf(each['time']) ?? 0), 0);
+  return volumes.flatMap((volume) => claimOf(volume, newest) ?? []);
 }
 
-function claimOf(volume: Fields): ClaimStats | undefined {
+function claimOf(volume: Fields, newest: number): ClaimStats | undefined {
   const { name: claim, namespace } = fieldsOf(volume['pvcRef']);
   const capacityBytes = amount(volume['capacityBytes']);
   const availableBytes = amount(volume['availableBytes']);
   if (typeof namespace !== 'string' || typeof claim !== 'string') return undefined;
   if (capacityBytes === undefined || availableBytes === undefined) return undefined;
+  const at = timeOf(volume['time']);
   const total = amount(volume['inodes']);
   const free = amount(volume['inodesFree']);
   return {
     namespace,
     claim,
+    ageMs: at === undefined ? undefined : newest - at,
     capacityBytes,
     availableBytes,
     inodes:
@@ -65,6 +73,8 @@ export interface VolumeStats {
 }
 
 const refreshMs = 300_000;
+/** A kubelet reads each volume every minute, and keeps what it read last while the file system does not respond. */
+const maxAgeMs = 600_000;
 
 interface NodeRequest {
   /** Monotonic. */
@@ -114,9 +124,15 @@ export function createVolumeStats(api: KubeApi, clock: Clock): VolumeStats {
         claims.value.find((each) => each.claim === name && each.namespace === pod.namespace),
       );
       const missing = pod.claims.filter((_, index) => own[index] === undefined);
-      return missing.length > 0
-        ? unknown(`the kubelet of ${pod.node} does not report claim ${missing.join(', ')}`)
-        : known(fullestOf(own.filter((each) => each !== undefined)));
+      if (missing.length > 0)
+        return unknown(`the kubelet of ${pod.node} does not report claim ${missing.join(', ')}`);
+      const reported = own.filter((each) => each !== undefined);
+      const stale = reported.find(({ ageMs = 0 }) => ageMs > maxAgeMs);
+      return stale === undefined
+        ? known(fullestOf(reported))
+        : unknown(
+            `the kubelet of ${pod.node} last read claim ${stale.claim} ${durationText(stale.ageMs ?? 0)} ago: its file system does not respond`,
+          );
     },
   };
 }

@@ -103,6 +103,7 @@ test('a summary has its claims with their namespaces; other volumes are skipped'
     {
       namespace: 'gitlab',
       claim: 'repo-data-gl-gitaly-default-0',
+      ageMs: 0,
       capacityBytes: 53_687_091_200,
       availableBytes: 32_212_254_720,
       inodes: { value: { total: 3_276_800, free: 3_000_000 } },
@@ -110,6 +111,7 @@ test('a summary has its claims with their namespaces; other volumes are skipped'
     {
       namespace: 'elsewhere',
       claim: 'repo-data-gl-gitaly-default-0',
+      ageMs: undefined,
       capacityBytes: 2,
       availableBytes: 1,
       inodes: { unknown: expect.stringContaining('allocates inodes on demand'), notApplicable: true },
@@ -177,6 +179,17 @@ test('of several claims the fullest counts, and one that is not reported makes t
     });
   expect(await stats.of({ ...pod, claims: ['logs', 'other'] }, signal)).toEqual({
     unknown: expect.stringContaining('does not report claim other'),
+  });
+});
+
+test('figures that the kubelet has not renewed are unknown, whatever its clock', async () => {
+  const later = (minutes: number) => {
+    const time = new Date(Date.parse('2026-11-23T00:40:00Z') + minutes * 60_000).toISOString();
+    return JSON.stringify({ ...statsSummary, node: { ...statsSummary.node, cpu: { time } } });
+  };
+  expect(await opened({ status: 200, body: later(10) }).stats.of(pod, signal)).toHaveProperty('value');
+  expect(await opened({ status: 200, body: later(11) }).stats.of(pod, signal)).toEqual({
+    unknown: expect.stringContaining('last read claim repo-data-gl-gitaly-default-0 11 min ago'),
   });
 });
 
