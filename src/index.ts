@@ -11,8 +11,6 @@ export { bucketsOf } from './buckets/hash.ts';
 export { type Clock, systemClock } from './lib/clock.ts';
 export { type Log, silentLog } from './lib/log.ts';
 export { type Exposition, exposition, expositionText } from './metrics/exposition.ts';
-export { lintMetrics } from './metrics/lint.ts';
-export { lintBlock } from './metrics/lint-block.ts';
 // Metric declarations and samples.
 export { anyValue, counter, gauge, histogram, type LabelsOf, type Metric } from './metrics/metric.ts';
 export { type Block, createSamples, type Family, single } from './metrics/samples.ts';

@@ -1,6 +1,7 @@
 /** The public exports work together as docs/library.md shows. */
 import { expect, test } from '@jest/globals';
 import * as library from '../../src/index.ts';
+import { lintMetrics } from '../support/lint-metrics.ts';
 
 test('the runner runs a collector of another program, and its metrics are rendered', async () => {
   const ready = library.gauge('my_ready', { help: 'Whether it is ready.', origin: 'this test' });
@@ -26,7 +27,7 @@ test('the runner runs a collector of another program, and its metrics are render
 });
 
 test('every declared metric passes the lint, and none is declared twice', () => {
-  expect(library.lintMetrics(library.everyMetric)).toEqual([]);
+  expect(lintMetrics(library.everyMetric)).toEqual([]);
 });
 
 test('the bucket of a repository and the cgroup source are usable without the program', async () => {

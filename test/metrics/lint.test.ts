@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { lintMetrics } from '../../src/metrics/lint.ts';
-import { lintBlock } from '../../src/metrics/lint-block.ts';
 import { anyValue, counter, gauge, histogram, type Metric } from '../../src/metrics/metric.ts';
 import { type Block, type Family, type HistogramSample, single } from '../../src/metrics/samples.ts';
+import { lintBlock } from '../support/lint-block.ts';
+import { lintMetrics } from '../support/lint-metrics.ts';
 import { example, exampleMetrics, jobs } from './example.ts';
 
 const good = { help: 'A value.', origin: 'a test' };

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import { expositionText } from '../../src/metrics/exposition.ts';
-import { lintMetrics } from '../../src/metrics/lint.ts';
-import { lintBlock } from '../../src/metrics/lint-block.ts';
 import { createProcessMetrics, processMetrics } from '../../src/metrics/process.ts';
 import type { Block } from '../../src/metrics/samples.ts';
+import { lintBlock } from '../support/lint-block.ts';
+import { lintMetrics } from '../support/lint-metrics.ts';
 import { promtoolCheckMetrics, testWithPromtool } from './promtool.ts';
 
 const read = createProcessMetrics();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { lintMetrics } from '../../src/metrics/lint.ts';
 import { createEventLog, eventFamilies, eventKinds, eventMetrics } from '../../src/scheduler/event-log.ts';
+import { lintMetrics } from '../support/lint-metrics.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
 const storageLabels = { virtual_storage: 'default', storage: 'gitaly-1' };

@@ -1,7 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
 import { expositionText } from '../../src/metrics/exposition.ts';
-import { lintMetrics } from '../../src/metrics/lint.ts';
-import { lintBlock } from '../../src/metrics/lint-block.ts';
 import { type Block, single } from '../../src/metrics/samples.ts';
 import { createBudget } from '../../src/scheduler/budget.ts';
 import { failed, failureReasons } from '../../src/scheduler/outcome.ts';
@@ -14,6 +12,8 @@ import {
   selfMetrics,
 } from '../../src/scheduler/self-metrics.ts';
 import { promtoolCheckMetrics, testWithPromtool } from '../metrics/promtool.ts';
+import { lintBlock } from '../support/lint-block.ts';
+import { lintMetrics } from '../support/lint-metrics.ts';
 import { createHarness, every, flatten, never, ok, scrapeSchedule } from './harness.ts';
 
 const prefix = 'gitaly_exporter_';

@@ -1,12 +1,12 @@
 /** Properties of the checks for all inputs: no check throws, and no check passes because a fact is missing. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { checkBlock, checkMetrics } from '../../../src/rules/checks/collector.ts';
 import { checks } from '../../../src/rules/checks/definitions/index.ts';
 import { type CheckFinding, type Evaluation, evaluate } from '../../../src/rules/checks/evaluate.ts';
 import type { CheckInputs } from '../../../src/rules/checks/inputs.ts';
 import { checksView } from '../../../src/rules/checks/view.ts';
+import { lintBlock } from '../../support/lint-block.ts';
 import { captured } from './support.ts';
 
 type Path = readonly string[];

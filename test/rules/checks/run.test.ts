@@ -2,8 +2,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { notApplicable, unknown } from '../../../src/lib/known.ts';
-import { lintMetrics } from '../../../src/metrics/lint.ts';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { checkIds } from '../../../src/rules/checks/check.ts';
 import { checkBlock, checkMetrics, createChecksCollector } from '../../../src/rules/checks/collector.ts';
 import { checksOfRole, evaluate } from '../../../src/rules/checks/evaluate.ts';
@@ -13,6 +11,8 @@ import { checksView } from '../../../src/rules/checks/view.ts';
 import type { ApiRoute } from '../../../src/server/api.ts';
 import { checksRoute } from '../../../src/server/checks-route.ts';
 import { samplesOfBlock } from '../../sources/gitaly/support.ts';
+import { lintBlock } from '../../support/lint-block.ts';
+import { lintMetrics } from '../../support/lint-metrics.ts';
 import { inputs, servers } from './change.ts';
 import { captured } from './support.ts';
 

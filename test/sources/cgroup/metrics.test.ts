@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { lintMetrics } from '../../../src/metrics/lint.ts';
 import { levels } from '../../../src/sources/cgroup/level-metrics.ts';
 import { bucketMetrics, cgroupSelfMetrics, levelsMetrics } from '../../../src/sources/cgroup/metrics.ts';
 import { cgroupCollectorNames } from '../../../src/sources/cgroup/source.ts';
+import { lintMetrics } from '../../support/lint-metrics.ts';
 import { createTestSource } from './source-support.ts';
 import { createWrittenTree } from './written-tree.ts';
 

@@ -1,7 +1,6 @@
 /** A cgroup source on a tree of files with a manual clock, read as by a scrape. */
 import { expect } from '@jest/globals';
 import { expositionText } from '../../../src/metrics/exposition.ts';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import type { Run } from '../../../src/scheduler/collector.ts';
 import { createEventLog, type EventLog } from '../../../src/scheduler/event-log.ts';
 import type { Outcome } from '../../../src/scheduler/outcome.ts';
@@ -11,6 +10,7 @@ import {
   type CgroupSourceOptions,
   createCgroupSource,
 } from '../../../src/sources/cgroup/source.ts';
+import { lintBlock } from '../../support/lint-block.ts';
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts';
 
 export interface TestSource {

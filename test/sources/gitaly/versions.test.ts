@@ -5,8 +5,6 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { lintMetrics } from '../../../src/metrics/lint.ts';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { limitFamilies } from '../../../src/sources/gitaly/families.ts';
 import { limitsOf } from '../../../src/sources/gitaly/limits.ts';
 import { gitalyMetrics } from '../../../src/sources/gitaly/metrics.ts';
@@ -20,6 +18,8 @@ import {
   rpcOf,
   wantedSamples,
 } from '../../../src/sources/gitaly/versions.ts';
+import { lintBlock } from '../../support/lint-block.ts';
+import { lintMetrics } from '../../support/lint-metrics.ts';
 import { fixtures, pageBytes, readText, samplesOfBlock } from './support.ts';
 
 const identity = { namespace: '', pod: '', node: 'gitaly-1' };

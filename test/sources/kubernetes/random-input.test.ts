@@ -1,13 +1,13 @@
 /** Random pods in random order: nothing throws, samples are well-formed, and counters never decrease. */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import type { Block, Sample } from '../../../src/metrics/samples.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import { chartComponentOf } from '../../../src/sources/kubernetes/gitaly-objects.ts';
 import { kubernetesMetrics } from '../../../src/sources/kubernetes/metrics.ts';
 import type { Condition, Container, Pod } from '../../../src/sources/kubernetes/objects/types.ts';
 import { createKubernetesSource } from '../../../src/sources/kubernetes/source.ts';
+import { lintBlock } from '../../support/lint-block.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { readyPod } from './rotation/support.ts';
 import { createFakeStores, listMoment, moment } from './support.ts';

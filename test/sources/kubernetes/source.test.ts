@@ -3,8 +3,6 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { expositionText } from '../../../src/metrics/exposition.ts';
-import { lintMetrics } from '../../../src/metrics/lint.ts';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import type { Block } from '../../../src/metrics/samples.ts';
 import { kubernetesProblems } from '../../../src/rules/problems/kubernetes.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
@@ -17,6 +15,8 @@ import type { KubeEvent, Pod } from '../../../src/sources/kubernetes/objects/typ
 import { createKubernetesSource, kubernetesCollectorNames } from '../../../src/sources/kubernetes/source.ts';
 import type { KubernetesView } from '../../../src/sources/kubernetes/view.ts';
 import { archive } from '../../support/kubernetes-archive.ts';
+import { lintBlock } from '../../support/lint-block.ts';
+import { lintMetrics } from '../../support/lint-metrics.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 import { createFakeStores, type FakeStores, isGitaly, listMoment, moment, stepsOf } from './support.ts';
 

@@ -2,8 +2,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { type ConfiguredWindow, maintenanceWindows } from '../../../src/config/kinds/maintenance-window.ts';
 import { expositionText } from '../../../src/metrics/exposition.ts';
-import { lintMetrics } from '../../../src/metrics/lint.ts';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createEventLog } from '../../../src/scheduler/event-log.ts';
 import {
   configuredWindows,
@@ -12,6 +10,8 @@ import {
   maintenanceMetrics,
   type WindowSource,
 } from '../../../src/sources/maintenance/source.ts';
+import { lintBlock } from '../../support/lint-block.ts';
+import { lintMetrics } from '../../support/lint-metrics.ts';
 import { createManualClock } from '../../support/manual-clock.ts';
 
 function windows(text: string): readonly ConfiguredWindow[] {

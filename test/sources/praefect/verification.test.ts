@@ -5,13 +5,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../src/lib/clock.ts';
 import { createYielder } from '../../../src/lib/yielder.ts';
-import { lintBlock } from '../../../src/metrics/lint-block.ts';
 import { createBudget } from '../../../src/scheduler/budget.ts';
 import { createDatabase } from '../../../src/sources/praefect/connection/create-database.ts';
 import type { Mirror } from '../../../src/sources/praefect/mirror/mirror.ts';
 import { createMirrorMemory } from '../../../src/sources/praefect/mirror/mirror-memory.ts';
 import { createReplicaTable } from '../../../src/sources/praefect/mirror/table.ts';
 import { summarizeVerification } from '../../../src/sources/praefect/mirror/verification.ts';
+import { lintBlock } from '../../support/lint-block.ts';
 import { startPostgres, type TestPostgres } from '../../support/postgres.ts';
 import { praefectSource } from '../../support/praefect-source.ts';
 import {

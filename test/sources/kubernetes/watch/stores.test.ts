@@ -1,7 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { silentLog } from '../../../../src/lib/log.ts';
-import { lintMetrics } from '../../../../src/metrics/lint.ts';
-import { lintBlock } from '../../../../src/metrics/lint-block.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import { watchFamilies } from '../../../../src/sources/kubernetes/cluster-families.ts';
 import { watchMetrics } from '../../../../src/sources/kubernetes/metrics.ts';
@@ -18,6 +16,8 @@ import {
   type TestKubeApi,
 } from '../../../support/kube-api.ts';
 import { archive } from '../../../support/kubernetes-archive.ts';
+import { lintBlock } from '../../../support/lint-block.ts';
+import { lintMetrics } from '../../../support/lint-metrics.ts';
 import { createManualClock, type ManualClock } from '../../../support/manual-clock.ts';
 import { until } from '../../../support/until.ts';
 

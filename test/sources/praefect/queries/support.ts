@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs';
 import type { DatabaseConnection } from '../../../../src/config/database-connection.ts';
 import { type Clock, systemClock } from '../../../../src/lib/clock.ts';
-import { lintBlock } from '../../../../src/metrics/lint-block.ts';
 import { type Block, emptyBlock } from '../../../../src/metrics/samples.ts';
 import { createBudget } from '../../../../src/scheduler/budget.ts';
 import { createEventLog, type EventLog } from '../../../../src/scheduler/event-log.ts';
@@ -10,6 +9,7 @@ import type { Outcome } from '../../../../src/scheduler/outcome.ts';
 import { createDatabase } from '../../../../src/sources/praefect/connection/create-database.ts';
 import type { Database } from '../../../../src/sources/praefect/database.ts';
 import type { PraefectSource, PraefectSourceOptions } from '../../../../src/sources/praefect/source.ts';
+import { lintBlock } from '../../../support/lint-block.ts';
 import {
   loadCapture,
   praefectCapture,

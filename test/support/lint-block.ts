@@ -2,8 +2,8 @@
  * Faults of samples that types cannot catch. For tests of every collector: whatever the source contains, `lintBlock`
  * of its block is empty.
  */
-import type { Metric } from './metric.ts';
-import type { Block, HistogramSample, Sample } from './samples.ts';
+import type { Metric } from '../../src/metrics/metric.ts';
+import type { Block, HistogramSample, Sample } from '../../src/metrics/samples.ts';
 
 /**
  * Each finding is a sentence that names the series. `owned`: the metrics that the collector declares.

@@ -2,8 +2,8 @@
  * Rules for metric declarations that promtool does not check, or only at run time. For tests of every collector and
  * of the whole catalog. Each result is a sentence that names the metric.
  */
-import type { Metric } from './metric.ts';
-import { openMetricsFamilyName } from './render.ts';
+import type { Metric } from '../../src/metrics/metric.ts';
+import { openMetricsFamilyName } from '../../src/metrics/render.ts';
 
 const snakeCase = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
 
