@@ -172,7 +172,7 @@ function targetText({ database, databaseText }: ResolvedPraefect, sources: Sourc
     ...(sources.kubernetes === undefined ? [] : ['Gitaly pods on Kubernetes']),
   ];
   if (database === undefined)
-    return others.length === 0 ? databaseText : `${others.join(' and ')}. ${databaseText}`;
+    return others.length === 0 ? databaseText : `${others.join(', ')}. ${databaseText}`;
   const place = `Praefect's database ${database.database} at ${database.host}:${database.port}`;
-  return others.length === 0 ? place : `${place}, and ${others.join(' and ')}`;
+  return [place, ...others].join(', ');
 }
