@@ -11,13 +11,12 @@ import type { Settings } from '../config/sections/index.ts';
 import type { System } from '../config/system.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ReadText } from '../lib/files.ts';
-import type { Known } from '../lib/known.ts';
 import type { Log } from '../lib/log.ts';
 import { type CgroupFactsReader, createCgroupFactsReader } from '../sources/cgroup/facts.ts';
 import type { PodDirectory } from '../sources/cgroup/tree.ts';
 import { configFiles, configuredTargets } from '../sources/gitaly/configured.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
-import { type StatFs, storageSpace } from '../sources/gitaly/storage-space.ts';
+import { createStorageSpace, type StatFs, type StorageSpace } from '../sources/gitaly/storage-space.ts';
 import type { ConfigSource, TargetSource } from '../sources/gitaly/target.ts';
 import type { KubeApi } from '../sources/kubernetes/api/api.ts';
 import { openKubeApi } from '../sources/kubernetes/api/open.ts';
@@ -38,7 +37,6 @@ import {
 import { createVolumeStats, type VolumeStats } from '../sources/kubernetes/directory/volume-stats.ts';
 import { type ComponentOf, componentBySelectors } from '../sources/kubernetes/gitaly-objects.ts';
 import { createStores, type WatchedStores } from '../sources/kubernetes/watch/stores.ts';
-import type { VolumeFacts } from '../sources/volume-facts.ts';
 
 /** Settings, and what they refer to. */
 export interface Configuration {
@@ -85,7 +83,7 @@ export interface Sources {
   /** Of the file systems of this host, by its name in `configFiles`. */
   readonly storageSpace: {
     readonly hostName: string;
-    of(paths: readonly string[], signal: AbortSignal): Promise<Known<VolumeFacts>>;
+    readonly of: StorageSpace;
   };
   /** Undefined without cgroup.enabled. */
   readonly cgroupFacts: CgroupFactsReader | undefined;
@@ -209,7 +207,7 @@ export function createSources(
     ],
     configs,
     configFiles: files,
-    storageSpace: { hostName, of: (paths, signal) => storageSpace(paths, statFs, signal) },
+    storageSpace: { hostName, of: createStorageSpace(statFs, clock) },
     cgroupFacts: cgroup.enabled
       ? createCgroupFactsReader({
           root: cgroup.root,
