@@ -3,8 +3,8 @@
  *
  *   npm run bundle && node bench/scaling-measure.ts [repositories|buckets|pods|series [size,...]]
  *
- * Without arguments everything, which takes a quarter of an hour. Points of other works and sizes are kept. Of small sizes the
- * median of three runs counts, because another process on the machine doubles a time of milliseconds.
+ * Without arguments everything, which takes a quarter of an hour. Points of other works and sizes are kept. Of small
+ * sizes the median of three runs counts, because another process on the machine doubles a time of milliseconds.
  */
 import { fork, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -91,7 +91,7 @@ async function pods(): Promise<readonly Curve[]> {
       start('exporter', url).once('message', (message) => resolve(message as Figures)),
     );
     server.kill();
-    points.push({ size, cost: listCpuSeconds * 1000 });
+    points.push({ size, cost: Number((listCpuSeconds * 1000).toFixed(2)) });
   }
   return [{ what: 'CPU of listing pods of 13 KB', of: 'pods', unit: 'ms', points }];
 }
@@ -123,6 +123,7 @@ for (const [name, work] of Object.entries(works)) {
     const others = kept.filter(({ size }) => !curve.points.some((point) => point.size === size));
     return { ...curve, points: [...others, ...curve.points].toSorted((a, b) => a.size - b.size) };
   });
-  const others = earlier.filter(({ what }) => !merged.some((curve) => curve.what === what));
-  writeFileSync(file, `${JSON.stringify([...others, ...merged], undefined, 2)}\n`);
+  const known = earlier.map((curve) => merged.find(({ what }) => what === curve.what) ?? curve);
+  const added = merged.filter(({ what }) => !earlier.some((curve) => curve.what === what));
+  writeFileSync(file, `${JSON.stringify([...known, ...added], undefined, 2)}\n`);
 }
