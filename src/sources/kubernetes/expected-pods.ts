@@ -140,7 +140,11 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     return failures.find(({ message }) => namesPod(message, pod)) ?? failures[0];
   }
 
-  for (const store of [stores.pods, stores.statefulSets]) store.subscribe(refresh);
+  // A pod that only changes is neither missing nor found: each event would cost a comparison of all pods.
+  stores.pods.subscribe(({ type }) => {
+    if (type !== 'modified') refresh();
+  });
+  stores.statefulSets.subscribe(refresh);
 
   return {
     missing() {
