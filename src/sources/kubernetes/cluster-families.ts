@@ -65,9 +65,11 @@ export const pressureConditions = {
 
 export function oomFamilies(nodeNames: readonly string[], ooms: PodCounters): readonly Family[] {
   const samples = createSamples();
-  for (const node of new Set([...nodeNames, ...ooms.entries().map(({ identity }) => identity.node)]))
+  for (const node of new Set([...nodeNames, ...ooms.entries().map(({ identity }) => identity.node)])) {
+    const countOf = ooms.of(nodeIdentity(node));
     for (const reason of nodeOomReasons)
-      samples.set(metrics.nodeOomEvents, { node, reason }, ooms.get(nodeIdentity(node), reason));
+      samples.set(metrics.nodeOomEvents, { node, reason }, countOf(reason));
+  }
   return samples.families();
 }
 

@@ -13,7 +13,8 @@ import type { Store } from './store.ts';
  */
 export interface PodCounters {
   add(identity: Identity, key: string, by?: number): void;
-  get(identity: Identity, key: string): number;
+  /** The count of each key. */
+  of(identity: Identity): (key: string) => number;
   entries(): readonly { readonly identity: Identity; readonly counts: ReadonlyMap<string, number> }[];
   /** Drops others that have not been retained for a day. @param now Clock.monotonic() */
   retain(isRetained: (identity: Identity) => boolean, now: number): void;
@@ -39,7 +40,10 @@ export function createPodCounters(): PodCounters {
       counters.set(mapKey, known);
       known.counts.set(key, (known.counts.get(key) ?? 0) + by);
     },
-    get: (identity, key) => counters.get(identityKey(identity))?.counts.get(key) ?? 0,
+    of(identity) {
+      const counts = counters.get(identityKey(identity))?.counts;
+      return (key) => counts?.get(key) ?? 0;
+    },
     entries: () => [...counters.values()],
     retain(isRetained, now) {
       const unused: { readonly key: string; readonly since: number }[] = [];

@@ -124,12 +124,12 @@ function setRestarts(
     for (const countKey of counts.keys()) known.names.add(countKey.slice(0, countKey.lastIndexOf(' ')));
     containers.set(key, known);
   }
-  for (const { identity, names } of containers.values())
+  for (const { identity, names } of containers.values()) {
+    const countOf = restarts.of(identity);
     for (const container of names)
-      for (const reason of restartReasons) {
-        const count = restarts.get(identity, restartKey(container, reason));
-        samples.set(metric, { ...identity, container, reason }, count);
-      }
+      for (const reason of restartReasons)
+        samples.set(metric, { ...identity, container, reason }, countOf(restartKey(container, reason)));
+  }
 }
 
 function setRotations(samples: SampleSet, state: PodState): void {
@@ -159,9 +159,10 @@ function setRotationTotals(
     ...pods.filter(({ node }) => node !== '').map(podIdentity),
     ...counts.entries().map(({ identity }) => identity),
   ];
-  for (const identity of new Map(counted.map((each) => [identityKey(each), each])).values())
-    for (const cause of rotationCauses)
-      samples.set(metric, { ...identity, cause }, counts.get(identity, cause));
+  for (const identity of new Map(counted.map((each) => [identityKey(each), each])).values()) {
+    const countOf = counts.of(identity);
+    for (const cause of rotationCauses) samples.set(metric, { ...identity, cause }, countOf(cause));
+  }
 }
 
 /** gitaly_server_info with what the API reports; the labels about cgroups are empty. */

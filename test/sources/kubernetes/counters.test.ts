@@ -118,7 +118,7 @@ describe('restarts of a container', () => {
     pods.put(failing(1), started);
     const identity = { namespace: 'gitlab', pod: found.name, node: found.node };
     const key = (reason: RestartReason) => restartKey('configure', reason);
-    expect([counters.get(identity, key('Error')), counters.get(identity, key('OOMKilled'))]).toEqual([1, 0]);
+    expect([counters.of(identity)(key('Error')), counters.of(identity)(key('OOMKilled'))]).toEqual([1, 0]);
   });
 });
 
@@ -135,7 +135,7 @@ const event = (uid: string, count: number, firstAt: number, lastAt = firstAt): K
 function countedOoms(since: number) {
   const events = createFakeStore<KubeEvent>();
   const ooms = countNodeOoms(events, () => since);
-  return { events, ooms, count: () => ooms.get(nodeIdentity('lab-node-4'), 'SystemOOM') };
+  return { events, ooms, count: () => ooms.of(nodeIdentity('lab-node-4'))('SystemOOM') };
 }
 
 describe('OOM kills in events of nodes', () => {
@@ -143,8 +143,8 @@ describe('OOM kills in events of nodes', () => {
     const { events, ooms } = countedOoms(happened + 900);
     for (const each of oomEvents) events.put(each, happened + 1000);
     expect([
-      ooms.get(nodeIdentity('lab-node-4'), 'SystemOOM'),
-      ooms.get(nodeIdentity('lab-node-4'), 'OOMKilling'),
+      ooms.of(nodeIdentity('lab-node-4'))('SystemOOM'),
+      ooms.of(nodeIdentity('lab-node-4'))('OOMKilling'),
     ]).toEqual([1, 1]);
   });
 
@@ -219,7 +219,7 @@ describe('counters of removed pods and nodes', () => {
     counters.retain(({ node }) => node !== 'node-3', 1);
     counters.retain(({ node }) => node === 'node-5', 2);
     expect(counters.entries()).toHaveLength(501);
-    expect(counters.get(identity('node-5'), 'node_drained')).toBe(1);
-    expect(counters.get(identity('node-3'), 'node_drained')).toBe(0);
+    expect(counters.of(identity('node-5'))('node_drained')).toBe(1);
+    expect(counters.of(identity('node-3'))('node_drained')).toBe(0);
   });
 });
