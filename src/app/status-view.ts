@@ -133,7 +133,10 @@ export interface ServerMemoryView {
   readonly pod?: LevelMemoryView | undefined;
   readonly gitaly?: LevelMemoryView | undefined;
   readonly git?: LevelMemoryView | undefined;
-  /** OOM kills since the exporter started, by the level whose limit was reached; levels without kills are left out. Absent: unknown. */
+  /**
+   * OOM kills since the exporter started, by the limit that was exceeded, in words: `a bucket's memory limit`. Levels
+   * without kills are left out. Absent: unknown.
+   */
   readonly kills?:
     | readonly { readonly level: string; readonly processes: number; readonly last?: number | undefined }[]
     | undefined;

@@ -1,4 +1,7 @@
-/** Waits until a condition of real I/O holds, with a pause that leaves the processor to what it waits for; at the limit the error names the condition. */
+/**
+ * Waits until a condition of real I/O holds, with a pause that leaves the processor to what it waits for; at the limit
+ * the error names the condition.
+ */
 export async function until(what: () => boolean | Promise<boolean>, limitMs = 10_000): Promise<void> {
   const end = performance.now() + limitMs;
   while (!(await what())) {

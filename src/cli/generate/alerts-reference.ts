@@ -85,8 +85,9 @@ gitaly-exporter generate alerts --config.file config.yml --output-dir ./monitori
 \`\`\`
 
 The exporter's page and the dashboards judge by the same values. Set \`scrape-interval\` to that of your Prometheus;
-[configuration.md](configuration.md) has every threshold. Without \`grafana-url\` and \`runbook-url\` the alerts have no links. The exporter serves the runbooks at \`/runbooks/\`, under the authentication of the
-page: for a network without a wiki, set \`runbook-url\` to its own address.
+[configuration.md](configuration.md) has every threshold. Without \`grafana-url\` and \`runbook-url\` the alerts have no
+links. The exporter serves the runbooks at \`/runbooks/\`, under the authentication of the page: for a network without a
+wiki, set \`runbook-url\` to its own address.
 
 - **critical** pages: users are affected, or data is at risk. **warning** is a ticket. **info** notifies no one.
 - \`alerts/alertmanager.example.yaml\` routes by severity, groups by the scope of an incident, and has the inhibitions: a

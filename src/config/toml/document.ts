@@ -1,4 +1,7 @@
-/** Reads Gitaly's and Praefect's TOML with the line of each problem, without ever quoting a line: lines may contain tokens and passwords. */
+/**
+ * Reads Gitaly's and Praefect's TOML with the line of each problem, without ever quoting a line: lines may contain
+ * tokens and passwords.
+ */
 import { parse, TomlError, type TomlTable } from 'smol-toml';
 import { goDurationOf } from '../go-duration.ts';
 import { bad, type Checked, good, type Origin, problemAt, type SettingProblem } from '../problem.ts';

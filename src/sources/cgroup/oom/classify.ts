@@ -159,9 +159,10 @@ export function classify<Place>(top: MovedCgroup<Place>): Classified<Place> {
 
 /**
  * The first victim of a group is struck again with the others, and counted twice, unless it has exited by then
- * ("already exiting", seen on 6.1 and 6.12 when another process had caused the OOM). No counter distinguishes the two. One kill per incident is taken off where it can have been counted twice: in a cgroup with two kills or
- * more, or with one when the incident's first kill was read before. So a group's count may be one too low, never too
- * high. Returns how many incidents remain to be corrected.
+ * ("already exiting", seen on 6.1 and 6.12 when another process had caused the OOM). No counter distinguishes the two. One
+ * kill per incident is taken off where it can have been counted twice: in a cgroup with two kills or more, or with one
+ * when the incident's first kill was read before. So a group's count may be one too low, never too high. Returns how
+ * many incidents remain to be corrected.
  */
 function correctFirstVictims<Place>(
   victims: readonly Victims<Place>[],
