@@ -39,6 +39,7 @@ import {
 } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { count, hour, minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
+import { restarts as serverRestarts } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import {
   podPhase,
@@ -61,7 +62,10 @@ export const availabilityThresholds = {
     3 * hour,
     'A ticket about three days: no hurry, and longer than the short history of a new Prometheus misleads.',
   ),
-  restartLoop: count(3, 'Restarts of the container within 30 minutes for another reason than an OOM kill.'),
+  restartLoop: count(
+    3,
+    'Restarts within 30 minutes: of the container for another reason than an OOM kill, of a Gitaly on a virtual machine for any.',
+  ),
   podPending: seconds(10 * minute, 'Longer than a new node takes to start.'),
 } satisfies ThresholdTable;
 
@@ -165,31 +169,26 @@ function errorBudgetSlowBurn(thresholds: AlertThresholds): Alert {
 const gitalyContainer = 'gitaly';
 
 function restartLoop(thresholds: AlertThresholds): Alert {
-  const { restartLoop: restarts } = thresholds;
+  const { restartLoop: least } = thresholds;
+  const ofPods = sumBy(
+    podLabels,
+    maxBy(
+      [...podLabels, 'node', 'reason'],
+      increase(select(podRestarts, { container: gitalyContainer, reason: not('OOMKilled') }), '30m'),
+    ),
+  );
+  const ofHosts = maxBy(hostLabels, increase(select(serverRestarts), '30m'));
   return alert({
     name: 'GitalyRestartLoop',
     severity: 'warning',
-    expression: atLeast(
-      sumBy(
-        podLabels,
-        maxBy(
-          [...podLabels, 'node', 'reason'],
-          increase(select(podRestarts, { container: gitalyContainer, reason: not('OOMKilled') }), '30m'),
-        ),
-      ),
-      restarts.value - 0.5,
-    ),
+    expression: atLeast(or<string, ServerLabel>(ofPods, ofHosts), least.value - 0.5),
     forSeconds: 0,
     noProblem: withoutProblem.overTime,
     panel: { dashboard: serversDashboard, title: 'Container restarts' },
-    firesWhen: `the container of Gitaly was restarted ${restarts.value} times or more within 30 minutes for another reason than an OOM kill`,
-    summary: ({ value }) =>
-      `Gitaly ${serverName} restarted ${value('count')} times within 30 minutes`.replace(
-        '{{ or $labels.pod $labels.node }}',
-        '{{ $labels.pod }}',
-      ),
+    firesWhen: `the container of Gitaly was restarted ${least.value} times or more within 30 minutes for another reason than an OOM kill, or a Gitaly on a virtual machine for any reason (needs Gitaly's cgroups there)`,
+    summary: ({ value }) => `Gitaly ${serverName} restarted ${value('count')} times within 30 minutes`,
     description: ({ label }) =>
-      `Each restart ends the requests in flight. The log of the previous run shows the cause: kubectl -n ${label('namespace')} logs ${label('pod')} -c gitaly --previous.`,
+      `Each restart ends the requests in flight. {{ if $labels.pod }}The log of the previous run shows the cause: kubectl -n ${label('namespace')} logs ${label('pod')} -c gitaly --previous.{{ else }}The log of its service, and the kernel's for an OOM kill, show the cause.{{ end }}`,
   });
 }
 

@@ -111,7 +111,7 @@ export const thresholdsOfAlerts = {
   errorBudgetMinimum: {"value":3600,"unit":"count","why":"Gitaly's RPCs within an hour: the ratio of fewer means nothing.","range":{"min":1,"max":2147483648}},
   errorBudgetFor: {"value":120,"unit":"seconds","why":"The ranges of the ratio already span minutes.","range":{"min":1,"max":31536000}},
   errorBudgetSlowFor: {"value":10800,"unit":"seconds","why":"A ticket about three days: no hurry, and longer than the short history of a new Prometheus misleads.","range":{"min":1,"max":31536000}},
-  restartLoop: {"value":3,"unit":"count","why":"Restarts of the container within 30 minutes for another reason than an OOM kill.","range":{"min":1,"max":2147483648}},
+  restartLoop: {"value":3,"unit":"count","why":"Restarts within 30 minutes: of the container for another reason than an OOM kill, of a Gitaly on a virtual machine for any.","range":{"min":1,"max":2147483648}},
   podPending: {"value":600,"unit":"seconds","why":"Longer than a new node takes to start.","range":{"min":1,"max":31536000}},
   concurrencySaturated: {"value":900,"unit":"seconds","why":"Calls waited all the time: longer than a burst of CI.","range":{"min":1,"max":31536000}},
   adaptiveLimitAtFloor: {"value":1800,"unit":"seconds","why":"The limit rises by itself within minutes when resources are free.","range":{"min":1,"max":31536000}},

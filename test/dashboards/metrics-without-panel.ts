@@ -26,6 +26,10 @@ export const metricsWithoutPanel: readonly (readonly [pattern: RegExp, reason: s
     'Shown for the pod, whose request it is compared with.',
   ],
   [
+    /^gitaly_server_restarts_total$/,
+    'Of virtual machines only, where it is 0 for weeks: GitalyRestartLoop shows the loop.',
+  ],
+  [
     /^gitaly_server_bucket_memory_limit_bytes$/,
     'One value of the configuration, in a series for each bucket: the number of buckets close to it is shown.',
   ],

@@ -32,6 +32,14 @@ export const lastOom = gauge('gitaly_server_last_oom_timestamp_seconds', {
   labels: perLevel,
 });
 
+export const restarts = counter('gitaly_server_restarts_total', {
+  help: 'Restarts of the Gitaly of a virtual machine since the exporter first saw it.',
+  details:
+    "Each process has a gitaly-<pid> of its own: absent where Gitaly's cgroups are disabled, and for pods, whose restarts are in gitaly_server_pod_restarts_total. Several restarts between two reads count as one.",
+  origin: 'directories gitaly-<pid>',
+  labels: identityLabels,
+});
+
 /** Of the collector `cgroup`. */
 export const levelsMetrics: readonly Metric[] = Object.freeze([
   serverInfo,
@@ -41,6 +49,7 @@ export const levelsMetrics: readonly Metric[] = Object.freeze([
   oomKills,
   oomEvents,
   lastOom,
+  restarts,
 ]);
 
 const buckets = metricGroup();

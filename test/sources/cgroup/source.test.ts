@@ -167,6 +167,30 @@ describe('the series of a host', () => {
     expect(samplesIn(text, 'gitaly_server_container')).toEqual([]);
   });
 
+  test('of a virtual machine count the restarts of Gitaly, those of a pod do not', async () => {
+    tree.make('gitaly');
+    const started = (pid: number): void => {
+      tree.make(`gitaly/gitaly-${pid}`);
+      tree.make(`gitaly/gitaly-${pid}/repos-0`);
+    };
+    makePod();
+    started(100);
+    const { clock, text } = start({ hostName: 'gitaly-1' });
+    const restarts = async () => samplesIn(await text(), 'gitaly_server_restarts_total');
+    const shown = (count: number) => [
+      `gitaly_server_restarts_total{namespace="",pod="",node="gitaly-1"} ${count}`,
+    ];
+    expect(await restarts()).toEqual(shown(0));
+    tree.removeCgroup('gitaly/gitaly-100');
+    expect(await restarts()).toEqual(shown(0));
+    for (const pid of [101, 102]) {
+      started(pid);
+      await clock.advance(6000);
+      expect(await restarts()).toEqual(shown(pid - 100));
+      tree.removeCgroup(`gitaly/gitaly-${pid}`);
+    }
+  });
+
   test('of a pod that was created again are one set while its old slice still exists', async () => {
     makePod();
     const before = '00000000-7b5e-4c0d-9a6f-1e2d3c4b5a69';

@@ -1,9 +1,9 @@
 /** The collector `cgroup`: every level of every Gitaly on this host and its OOM kills, read with each scrape. */
 import { listText } from '../../../lib/format.ts';
-import { createSamples } from '../../../metrics/samples.ts';
+import { createSamples, type Family } from '../../../metrics/samples.ts';
 import type { Collector } from '../../../scheduler/collector.ts';
 import { type Failure, failed } from '../../../scheduler/outcome.ts';
-import { identityText } from '../../identity.ts';
+import { type Identity, identityKey, identityText } from '../../identity.ts';
 import { type KnownPod, serverInfo } from '../../server-info.ts';
 import type { CgroupFiles } from '../files/reading.ts';
 import {
@@ -15,7 +15,7 @@ import {
   podLevelMetrics,
 } from '../level-metrics.ts';
 import { cgroupFailureReasons, readFailure } from '../messages.ts';
-import { levelsMetrics } from '../metrics.ts';
+import { levelsMetrics, restarts } from '../metrics.ts';
 import type { OomTracker } from '../oom/record.ts';
 import { type GitalyTree, knownLayout, onePerIdentity } from '../tree.ts';
 import type { TreeWatch } from '../tree-watch.ts';
@@ -48,6 +48,7 @@ const metricsOf: Readonly<Record<Level, LevelMetrics>> = {
 export function createLevelCollector(options: LevelCollectorOptions): Collector {
   const { files, tracker, watch } = options;
   const read = createLevelReader(files);
+  const countRestarts = createRestartCounter();
   return {
     name: 'cgroup',
     title: "This host's cgroups: memory, CPU, pressure and OOM kills of each Gitaly",
@@ -63,6 +64,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
         reads = read(readable(trees)).filter((gitaly) => gitaly.levels.length > 0);
       }
       options.onRead(reads);
+      const restartFamilies = countRestarts(reads.map(({ tree }) => tree));
       if (failure !== undefined) return failed(failure.reason, failure.message, { families: [] });
 
       const totals = tracker.totals();
@@ -73,6 +75,7 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
           ...infoFamilies(reads, options),
           ...levels.flatMap((level) => levelFamilies(metricsOf[level], rowsOf(reads, level))),
           ...oomKillFamilies(totals),
+          ...restartFamilies,
         ],
       };
       const problem =
@@ -82,6 +85,25 @@ export function createLevelCollector(options: LevelCollectorOptions): Collector 
         oomFailure(options);
       return problem === undefined ? { kind: 'data', block } : failed(problem.reason, problem.message, block);
     },
+  };
+}
+
+/** On a virtual machine nothing else shows that a process manager starts Gitaly again within a second or two. */
+function createRestartCounter(): (trees: readonly GitalyTree[]) => readonly Family[] {
+  const known = new Map<
+    string,
+    { readonly identity: Identity; readonly path: string; readonly count: number }
+  >();
+  return (trees) => {
+    for (const { git, identity } of trees) {
+      if (identity.pod !== '' || git === undefined) continue;
+      const before = known.get(identityKey(identity)) ?? { path: git.path, count: 0 };
+      const count = before.count + (before.path === git.path ? 0 : 1);
+      known.set(identityKey(identity), { identity, path: git.path, count });
+    }
+    const samples = createSamples();
+    for (const { count, identity } of known.values()) samples.set(restarts, identity, count);
+    return samples.families();
   };
 }
 
