@@ -61,9 +61,7 @@ function podProblems({ view, now }: KubernetesSituation): Problem[] {
       detail: sentences([
         ...progressText(stuck, rotation, pod?.terminated),
         ...finalizersText(pod?.finalizers),
-        pod?.warning ??
-          view.missing.find((each) => each.pod === identity.pod && each.namespace === identity.namespace)
-            ?.reason,
+        pod?.warning ?? view.missing.find((each) => isSamePod(each, identity))?.reason,
       ]),
       action: isKept(pod)
         ? finalizersAction(identity, pod.finalizers)
@@ -86,7 +84,7 @@ const terminatingProblems = ({ view, thresholds, now }: KubernetesSituation): Pr
     )
     .map(({ namespace, pod, node, startedAt = now * 1000 }) => {
       const finalizers = view.pods.find(({ identity }) =>
-        isSamePod(identity, { namespace, pod, node }),
+        isSamePod(identity, { namespace, pod }),
       )?.finalizers;
       return problem('pod_stuck_terminating', {
         of: `${namespace}/${pod}`,
@@ -205,9 +203,7 @@ function oomProblems({
 }: KubernetesSituation): Problem[] {
   const { oomRepeatedEvents, oomWindow } = thresholds;
   return view.pods.flatMap(({ earlierOomKills = [], identity, lastTerminations }): Problem[] => {
-    const isReplicated = behindPraefect.some(
-      ({ namespace, pod }) => namespace === identity.namespace && pod === identity.pod,
-    );
+    const isReplicated = behindPraefect.some((each) => isSamePod(each, identity));
     const isWatched = watchedOnNode.some((each) => isSamePod(each, identity));
     if (isReplicated && isWatched) return [];
     const last = lastTerminations.filter(

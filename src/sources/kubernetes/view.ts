@@ -1,7 +1,7 @@
 /** Typed state of Gitaly's pods and what surrounds them, for page problems and checks. */
 
 import type { Failure } from '../../scheduler/outcome.ts';
-import { type Identity, identityKey } from '../identity.ts';
+import type { Identity } from '../identity.ts';
 import { lastEventTime, type PastTime } from './api-time.ts';
 import { pressureConditions } from './cluster-families.ts';
 import { allContainers, type RestartReason, restartReasonOf } from './counters.ts';
@@ -216,5 +216,5 @@ function nodeViews(names: readonly string[], nodes: Store<Node>): readonly NodeV
 }
 
 /** Whether both identities are of one pod, regardless of the node. */
-export const isSamePod = (a: Identity, b: Identity): boolean =>
-  identityKey({ ...a, node: '' }) === identityKey({ ...b, node: '' });
+export const isSamePod = (a: Omit<Identity, 'node'>, b: Omit<Identity, 'node'>): boolean =>
+  a.pod === b.pod && a.namespace === b.namespace;
