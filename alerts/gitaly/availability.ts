@@ -18,6 +18,7 @@ import {
   select,
   sumBy,
   unless,
+  type Vector,
 } from '../../src/monitoring/promql/index.ts';
 import { eachHighest, lowest, recorded, sustained } from '../../src/monitoring/recording.ts';
 import {
@@ -39,13 +40,14 @@ import {
 } from '../../src/monitoring/recordings/platform.ts';
 import type { AlertThresholds } from '../../src/rules/alert-thresholds.ts';
 import { count, hour, minute, seconds, type ThresholdTable } from '../../src/rules/thresholds.ts';
-import { restarts as serverRestarts } from '../../src/sources/cgroup/metrics.ts';
+import { cgroupGitalys, restarts as serverRestarts } from '../../src/sources/cgroup/metrics.ts';
 import { scrapeUp } from '../../src/sources/gitaly/metrics.ts';
 import {
   podPhase,
   podReady,
   podRestarts,
   podWaitingContainers,
+  watchCurrent,
 } from '../../src/sources/kubernetes/metrics.ts';
 import { serverInfo } from '../../src/sources/server-info.ts';
 import { type Alert, alert, judgedWithPage } from '../alert.ts';
@@ -77,7 +79,7 @@ export const availabilityAlerts = (thresholds: AlertThresholds): readonly Alert[
   restartLoop(thresholds),
   podPending(thresholds),
   metricsUnreadable(thresholds),
-  unwatched(thresholds),
+  ...unwatched(thresholds),
   unwatchedHost(thresholds),
 ];
 
@@ -235,25 +237,50 @@ function metricsUnreadable(thresholds: AlertThresholds): Alert {
   });
 }
 
-function unwatched(thresholds: AlertThresholds): Alert {
+/** Two rules, as one expression would be too long to read. Where no agent was ever installed, none is missing. */
+function unwatched(thresholds: AlertThresholds): readonly Alert[] {
   const { gitalyUnwatched, missingSeriesLookback } = thresholds;
+  const lookback = promDuration(missingSeriesLookback.value);
   const ready = equals(maxBy(podLabels, recorded(serving, { source: 'pod' })), 1);
-  const watched = eachHighest(thresholds, podsWithAgent);
-  // Where no agent was ever installed, none is missing.
-  const agents = maxOverTime(podsWithAgent, promDuration(missingSeriesLookback.value));
-  return alert({
-    name: 'GitalyUnwatched',
-    severity: 'warning',
-    expression: and(unless(ready, watched, { on: podLabels }), agents, { on: ['cluster'] }),
-    forSeconds: sustained(thresholds, gitalyUnwatched.value),
-    noProblem:
-      'only Prometheus sees that no agent reports a pod: an exporter of the cluster does not know the agents',
-    panel: { dashboard: serversDashboard, title: 'Servers monitored' },
-    firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent reported the cgroups of a Gitaly pod that is Ready, while some agent did within the last day`,
-    summary: ({ label }) => `No agent reports on Gitaly pod ${label('pod')}`,
-    description: () =>
-      'Its memory, CPU and OOM kills are unknown, and no alert on them can fire. Check that an agent runs on its node, is scraped, and may read the cgroups.',
-  });
+  const ofCluster = { on: ['cluster'] } as const;
+  const someAgent = maxOverTime(podsWithAgent, lookback);
+  const rule = (
+    expression: Vector<(typeof podLabels)[number]>,
+    whileAgents: string,
+    // Without it, Prometheus takes two rules of this name for duplicates.
+    labels: Readonly<Record<string, string>> = {},
+  ): Alert =>
+    alert({
+      name: 'GitalyUnwatched',
+      severity: 'warning',
+      labels,
+      expression,
+      forSeconds: sustained(thresholds, gitalyUnwatched.value),
+      noProblem:
+        'only Prometheus sees that no agent reports a pod: an exporter of the cluster does not know the agents',
+      panel: { dashboard: serversDashboard, title: 'Servers monitored' },
+      firesWhen: `for ${durationInWords(gitalyUnwatched.value)}, no agent reported the cgroups of a Gitaly pod that is Ready, ${whileAgents}`,
+      summary: ({ label }) => `No agent reports on Gitaly pod ${label('pod')}`,
+      description: () =>
+        'Its memory, CPU and OOM kills are unknown, and no alert on them can fire. Check that an agent runs on its node, is scraped, and may read the cgroups.',
+    });
+  // Agents do not run on the nodes of Gitaly, as those have taints, or find none there.
+  const agents = and(
+    maxOverTime(select(cgroupGitalys), lookback),
+    maxOverTime(select(watchCurrent, { resource: 'pods' }), lookback),
+    { on: ['cluster', 'job', 'instance'] },
+  );
+  return [
+    rule(
+      and(unless(ready, eachHighest(thresholds, podsWithAgent), { on: podLabels }), someAgent, ofCluster),
+      'while some agent did within the last day',
+    ),
+    rule(
+      and(unless(ready, someAgent, ofCluster), agents, ofCluster),
+      'nor that of any other one within the last day, while agents ran',
+      { server: 'pod' },
+    ),
+  ];
 }
 
 /** An agent that responds and has lost its Gitaly is GitalyDown, one that does not respond is GitalyExporterDown. */
