@@ -166,12 +166,13 @@ function belowFactor(thresholds: AlertThresholds): Alert {
 
 function restartUnsafe(thresholds: AlertThresholds): Alert {
   const { restartUnsafe: unsafeFor } = thresholds;
+  // Those with replication factor 1 are at risk for ever, and no replication ends that.
+  const singleCopies = above(recorded(singleCopyCount), 0);
+  const temporary = and(above(recorded(atRiskCount), 0), singleCopies, { on: virtualStorageLabels });
   return alert({
     name: 'PraefectRestartUnsafe',
     severity: 'warning',
-    expression: outsideMaintenance(
-      whileTrusted(and(above(recorded(atRiskCount), 0), anyBehind(), { on: virtualStorageLabels })),
-    ),
+    expression: outsideMaintenance(whileTrusted(and(temporary, anyBehind(), { on: virtualStorageLabels }))),
     forSeconds: sustained(thresholds, unsafeFor.value),
     noProblem: withoutProblem.shownAsValue,
     panel: { dashboard: praefectDashboard, title: 'Repositories at risk by storage' },
@@ -179,7 +180,7 @@ function restartUnsafe(thresholds: AlertThresholds): Alert {
     summary: ({ count }) =>
       `A restart of ${storageName} would make ${count('repository', 'repositories')} unavailable`,
     description: ({ label }) =>
-      `These repositories have no other up-to-date replica on a healthy storage. Do not restart, drain or upgrade ${label('storage')} before replication has caught up (panel "Outdated and missing replicas").`,
+      `These repositories have no other up-to-date replica on a healthy storage; those with replication factor 1 count, too. Do not restart, drain or upgrade ${label('storage')} before replication has caught up (panel "Outdated and missing replicas").`,
   });
 }
 
