@@ -21,7 +21,7 @@ export function createPodDirectory(
   { node, componentOf, clock }: PodDirectoryOptions,
 ): GitalyPodDirectory {
   const list = createPodList(clock);
-  let nodesByName: ReadonlyMap<string, Node> = new Map();
+  let nodesByName = new Map<string, Node>();
 
   const isOwn = (pod: Pod): boolean =>
     pod.node !== '' && (node === undefined || pod.node === node) && componentOf(pod) === 'gitaly';
@@ -55,9 +55,11 @@ export function createPodDirectory(
     nodesByName = new Map(nodes.all().map((each) => [each.name, each]));
   }
 
-  /** Nodes report their state all the time: only the pods of this one are summarized again. */
+  /** All nodes of the cluster report their state all the time: only the pods of this one are summarized again. */
   function onNode(change: Change<Node>): void {
-    rememberNodes();
+    if (change.type === 'relisted') rememberNodes();
+    else if (change.type === 'deleted') nodesByName.delete(change.object.name);
+    else nodesByName.set(change.object.name, change.object);
     const isChanged =
       change.type === 'relisted'
         ? updateAll()

@@ -149,10 +149,21 @@ test('a malformed successor of a deleted pod does not bring it back', async () =
   expect(names()).not.toContain(pod.name);
 });
 
-test('an event of one pod or node reads that pod and the pods of that node alone', () => {
+test('an event of one pod or node reads that pod, or that node and its pods, alone', () => {
   const nameOf = ({ labels }: Pick<Pod, 'labels'>) => labels['statefulset.kubernetes.io/pod-name'];
   const read: (string | undefined)[] = [];
-  const stores = { pods: testStore(pods), nodes: testStore(nodes) };
+  const nodeStore = testStore(nodes);
+  let nodeLists = 0;
+  const stores = {
+    pods: testStore(pods),
+    nodes: {
+      ...nodeStore,
+      all() {
+        nodeLists += 1;
+        return nodeStore.all();
+      },
+    },
+  };
   createPodDirectory(stores, {
     node: undefined,
     componentOf(workload) {
@@ -165,10 +176,12 @@ test('an event of one pod or node reads that pod and the pods of that node alone
   stores.pods.add({ ...pod, qosClass: 'Burstable' });
   expect(read).toEqual([pod.name]);
   read.length = 0;
+  nodeLists = 0;
   stores.nodes.add({ ...nodeOfPod, kernelVersion: '6.13.0' });
   const onNode = pods.filter((each) => each.node === pod.node).map(nameOf);
   expect(onNode.length).toBeLessThan(pods.length);
   expect(read.toSorted()).toEqual(onNode.toSorted());
+  expect(nodeLists).toBe(0);
 });
 
 test('a pod is listed when it is scheduled, and the IDs of its containers when they are created', () => {
