@@ -34,10 +34,10 @@ import { livePraefects, readCheckInputs } from './check-inputs.ts';
 import {
   type CollectorContext,
   createWatched,
-  disabledPart,
+  disabledSource,
   type Kept,
   keep,
-  type Part,
+  type SourceCollectors,
   type Watched,
 } from './kept-collectors.ts';
 import { type Configuration, createSources, type KubernetesAccess, type Sources } from './sources.ts';
@@ -71,20 +71,20 @@ export function createCollection(options: CollectionOptions): Collection {
   const { access } = kubernetes;
   const sources = createSources(settings, host, { kubernetes: access, podsFile });
   const gitaly = gitalyCollector(options, sources);
-  const database = createPraefectPart(options);
+  const database = createPraefectCollectors(options);
   const maintenance = createMaintenance(options, access);
   const storages = createStorages(options, sources);
 
   const praefectNow = (): PraefectView => praefectView(database?.viewed, runner.latest);
   const checks = createChecks(options, sources, kubernetes.rotationSeconds, praefectNow);
-  const parts: readonly Part[] = [
-    gitaly === undefined ? disabledPart(gitalyCollectorNames) : enabledPart([gitaly]),
-    database ?? disabledPart(praefectCollectorNames),
-    storages === undefined ? disabledPart(storageCollectorNames) : enabledPart([storages]),
+  const ofSources: readonly SourceCollectors[] = [
+    enabledOr(gitalyCollectorNames, gitaly && [gitaly]),
+    database ?? disabledSource(praefectCollectorNames),
+    enabledOr(storageCollectorNames, storages && [storages]),
     cgroup,
     kubernetes,
-    checks === undefined ? disabledPart([checksCollectorName]) : enabledPart([checks.collector]),
-    maintenance === undefined ? disabledPart(maintenanceCollectorNames) : enabledPart(maintenance.collectors),
+    enabledOr([checksCollectorName], checks && [checks.collector]),
+    enabledOr(maintenanceCollectorNames, maintenance?.collectors),
   ];
   const runner = createRunner({
     version: options.version,
@@ -92,12 +92,12 @@ export function createCollection(options: CollectionOptions): Collection {
     log: host.log,
     prepare,
     maxSeriesPerCollector: settings.metrics.maxSeries,
-    collectors: parts.flatMap(({ collectors }) => collectors),
-    disabled: parts.flatMap(({ disabled }) => disabled),
+    collectors: ofSources.flatMap(({ collectors }) => collectors),
+    disabled: ofSources.flatMap(({ disabled }) => disabled),
     extraFamilies: [
       ...options.extraFamilies,
       () => eventFamilies(events),
-      ...parts.flatMap(({ families }) => families),
+      ...ofSources.flatMap(({ families }) => families),
     ],
   });
   return {
@@ -122,7 +122,11 @@ export function createCollection(options: CollectionOptions): Collection {
   };
 }
 
-const enabledPart = (collectors: readonly Collector[]): Part => ({ collectors, disabled: [], families: [] });
+const enabledOr = (
+  names: readonly string[],
+  collectors: readonly Collector[] | undefined,
+): SourceCollectors =>
+  collectors === undefined ? disabledSource(names) : { collectors, disabled: [], families: [] };
 
 /** Undefined when there is nothing to read. */
 function gitalyCollector(
@@ -144,7 +148,7 @@ function gitalyCollector(
 }
 
 /** Undefined where no database is configured. */
-function createPraefectPart({ events, host, praefect, settings }: CollectionOptions) {
+function createPraefectCollectors({ events, host, praefect, settings }: CollectionOptions) {
   if (praefect.database === undefined) return undefined;
   const { clock, log } = host;
   const { database: limits, stuckThreshold } = settings.praefect;

@@ -32,7 +32,7 @@ export interface CollectorContext extends Pick<Configuration, 'settings'> {
 }
 
 /** What one source adds. */
-export interface Part {
+export interface SourceCollectors {
   readonly collectors: readonly Collector[];
   /** Names of the collectors that the settings disable. */
   readonly disabled: readonly string[];
@@ -40,7 +40,7 @@ export interface Part {
   readonly families: readonly ExtraFamilies[];
 }
 
-export const disabledPart = (names: readonly string[]): Part => ({
+export const disabledSource = (names: readonly string[]): SourceCollectors => ({
   collectors: [],
   disabled: names,
   families: [],
@@ -63,18 +63,18 @@ export function keep<T>(before: Kept<T> | undefined, settings: unknown, create: 
  * restarts) must not start again, and nothing must be missed during the reload.
  */
 export interface Watched {
-  readonly kubernetes: KubernetesPart;
-  readonly cgroup: CgroupPart;
+  readonly kubernetes: KubernetesCollectors;
+  readonly cgroup: CgroupCollectors;
   readonly podsFile: Sources['podsFile'];
   stop(): Promise<void>;
 }
 
 export function createWatched(context: CollectorContext): Watched {
   const { host, settings } = context;
-  const kubernetes = createKubernetesPart(context);
+  const kubernetes = createKubernetesCollectors(context);
   const podsFile = openPodsFile(settings, host);
   const sources = createSources(settings, host, { kubernetes: kubernetes.access, podsFile });
-  const cgroup = createCgroupPart(context, sources);
+  const cgroup = createCgroupCollectors(context, sources);
   return {
     kubernetes: runInTurn(kubernetes),
     cgroup: runInTurn(cgroup),
@@ -87,17 +87,17 @@ export function createWatched(context: CollectorContext): Watched {
 }
 
 /** During a reload two runners have the same collectors: each runs once at a time. */
-export function runInTurn<T extends Pick<Part, 'collectors'>>(part: T): T {
+export function runInTurn<T extends Pick<SourceCollectors, 'collectors'>>(source: T): T {
   return {
-    ...part,
-    collectors: part.collectors.map((collector): Collector => {
+    ...source,
+    collectors: source.collectors.map((collector): Collector => {
       const queue = createSerialQueue();
       return { ...collector, collect: (run) => queue.run(() => collector.collect(run)) };
     }),
   };
 }
 
-interface KubernetesPart extends Part {
+interface KubernetesCollectors extends SourceCollectors {
   readonly access: KubernetesAccess | undefined;
   /** Undefined where another exporter reports the pods. */
   view(): KubernetesView | undefined;
@@ -105,11 +105,15 @@ interface KubernetesPart extends Part {
   stop(): Promise<void>;
 }
 
-export function createKubernetesPart({ events, host, settings }: CollectorContext): KubernetesPart {
+export function createKubernetesCollectors({
+  events,
+  host,
+  settings,
+}: CollectorContext): KubernetesCollectors {
   const access = openKubernetes(settings, host);
   if (access === undefined)
     return {
-      ...disabledPart(kubernetesCollectorNames),
+      ...disabledSource(kubernetesCollectorNames),
       access,
       view: () => undefined,
       rotationSeconds: undefined,
@@ -149,13 +153,13 @@ const afterFirstList = (collector: Collector, listed: KubernetesAccess['listed']
   },
 });
 
-interface CgroupPart extends Part {
+interface CgroupCollectors extends SourceCollectors {
   /** Undefined without cgroup.enabled, and before the pods are known. */
   view(): CgroupView | undefined;
   stop(): Promise<void>;
 }
 
-export function createCgroupPart(
+export function createCgroupCollectors(
   { events, host, settings, thresholds }: CollectorContext,
   {
     configs,
@@ -163,12 +167,12 @@ export function createCgroupPart(
     podDirectory,
     podsFile,
   }: Pick<Sources, 'configs' | 'kubernetes' | 'podDirectory' | 'podsFile'>,
-): CgroupPart {
+): CgroupCollectors {
   const { cgroup } = settings;
   const { clock, log } = host;
   if (!cgroup.enabled)
     return {
-      ...disabledPart(cgroupCollectorNames),
+      ...disabledSource(cgroupCollectorNames),
       view: () => undefined,
       stop: async () => undefined,
     };

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { CollectionOptions } from '../../src/app/collectors.ts';
-import { createCgroupPart, createKubernetesPart, keep, runInTurn } from '../../src/app/kept-collectors.ts';
+import {
+  createCgroupCollectors,
+  createKubernetesCollectors,
+  keep,
+  runInTurn,
+} from '../../src/app/kept-collectors.ts';
 import { type HostContext, openKubernetes } from '../../src/app/sources.ts';
 import type { Settings } from '../../src/config/sections/index.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
@@ -83,7 +88,7 @@ describe('the first run', () => {
         'current-context': 'x',
       }),
     );
-    const part = createKubernetesPart(
+    const part = createKubernetesCollectors(
       optionsWith(
         {
           kubernetes: {
@@ -108,9 +113,9 @@ describe('the first run', () => {
     const listed = Promise.withResolvers<void>();
     const unlisted: KnownPods = { pods: [], failure: { reason: 'timeout', message: 'not listed yet' } };
     const kubernetes = { listed: () => listed.promise } as unknown as NonNullable<
-      Parameters<typeof createCgroupPart>[1]['kubernetes']
+      Parameters<typeof createCgroupCollectors>[1]['kubernetes']
     >;
-    const part = createCgroupPart(
+    const part = createCgroupCollectors(
       optionsWith(
         {
           cgroup: { enabled: true, root: tree.root, buckets: 'top', topBuckets: 20, pollInterval: 500 },

@@ -213,7 +213,7 @@ export interface BackendKey {
 }
 
 /**
- * Asks the server to cancel what runs for a connection: closing the socket alone does not stop it, a server notices
+ * Makes the server cancel what runs for a connection: closing the socket alone does not stop it, a server notices
  * that only when it writes. The request is encrypted if the connection was, since anyone who reads the key could use
  * it. Best effort within `timeoutMs`, errors are ignored: statement_timeout stops the server in the end.
  */
