@@ -157,7 +157,7 @@ function nodeNotReady(thresholds: AlertThresholds): Alert {
     firesWhen: `for ${durationInWords(gitalyDown.value)}, a node with Gitaly pods was not Ready`,
     summary: ({ label }) => `Node ${label('node')} with Gitaly pods is not Ready`,
     description: ({ list, same }) =>
-      `Pods of Gitaly on it: ${list(maxBy(['pod'], select(podReady, same('node'))), 'pod', 'unknown')}. A StatefulSet does not replace them while the node may still run them. If the node is gone for good, delete it or taint it node.kubernetes.io/out-of-service.`,
+      `Pods of Gitaly on it: ${list(maxBy(['pod'], select(podReady, same('node'))), 'pod', 'unknown')}. A StatefulSet does not replace them while the node may still run them. If the node is lost for good, delete it or taint it node.kubernetes.io/out-of-service.`,
   });
 }
 

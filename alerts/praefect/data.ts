@@ -47,7 +47,7 @@ export const dataThresholds = {
     20,
     'Repositories that disappeared within an hour: a deleted group is fewer.',
   ),
-  repositoryCountDropFor: seconds(2 * minute, 'The records are gone; what deletes them may still run.'),
+  repositoryCountDropFor: seconds(2 * minute, 'The records are deleted; what deletes them may still run.'),
 } satisfies ThresholdTable;
 
 export const dataAlerts = (thresholds: AlertThresholds): readonly Alert[] => [
@@ -166,7 +166,7 @@ function belowFactor(thresholds: AlertThresholds): Alert {
 
 function restartUnsafe(thresholds: AlertThresholds): Alert {
   const { restartUnsafe: unsafeFor } = thresholds;
-  // Those with replication factor 1 are at risk for ever, and no replication ends that.
+  // Those with replication factor 1 are at risk permanently, and no replication ends that.
   const singleCopies = above(recorded(singleCopyCount), 0);
   const temporary = and(above(recorded(atRiskCount), 0), singleCopies, { on: virtualStorageLabels });
   return alert({

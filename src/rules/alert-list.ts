@@ -101,7 +101,7 @@ export const thresholdsOfAlerts = {
   restartUnsafe: {"value":300,"unit":"seconds","why":"One reconciler run: replication usually restores the copy by then.","range":{"min":1,"max":31536000}},
   repositoryCountDrop: {"value":0.01,"unit":"ratio","why":"Repositories that disappeared within an hour, by all.","range":{"min":5e-324,"max":1}},
   repositoryCountDropMinimum: {"value":20,"unit":"count","why":"Repositories that disappeared within an hour: a deleted group is fewer.","range":{"min":1,"max":2147483648}},
-  repositoryCountDropFor: {"value":120,"unit":"seconds","why":"The records are gone; what deletes them may still run.","range":{"min":1,"max":31536000}},
+  repositoryCountDropFor: {"value":120,"unit":"seconds","why":"The records are deleted; what deletes them may still run.","range":{"min":1,"max":31536000}},
   replicationBacklogAge: {"value":1800,"unit":"seconds","why":"Age of the oldest job while the queue grows.","range":{"min":1,"max":31536000}},
   replicationBacklog: {"value":900,"unit":"seconds","why":"In addition to the 30 minutes over which the growth is measured.","range":{"min":1,"max":31536000}},
   jobsOfUnknownStorage: {"value":3600,"unit":"seconds","why":"Longer than a change of the configuration takes on all Praefects.","range":{"min":1,"max":31536000}},

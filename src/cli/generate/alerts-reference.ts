@@ -130,7 +130,7 @@ noise for growth. The rules compare extremes of two consecutive ranges, which th
 - **Memory** (GitalyMemoryExhaustionForecast): the lowest usage of 30 minutes, against that of the 30 minutes before. Load
   that comes and goes moves the peaks, a leak moves the troughs. One step lasts as long as the range, so \`for\` is longer.
 - **Volumes** (GitalyVolumeForecast): the most available space of a day, against that of the day before. Temporary files of
-  a backup or repack are gone at some time of each day. An import is one step; \`for\` is longer than a day.
+  a backup or repack are removed at some time of each day. An import is one step; \`for\` is longer than a day.
 - **Transaction ids** (PraefectDatabaseWraparound): no forecast. What is left is a sawtooth of autovacuum whose troughs are
   far above the thresholds, so a level that no tooth reaches is the earliest sign that freezing does not work.
 

@@ -84,7 +84,7 @@ export interface HttpClientOptions {
   readonly hints?: HttpHints;
 }
 
-/** TCP's keep-alive finds a peer that is gone within half a minute. */
+/** TCP's keep-alive finds a dead peer within half a minute. */
 const tcpKeepAliveMs = 15_000;
 
 export function createHttpClient({ clock, keepAlive = false, hints = {} }: HttpClientOptions): HttpClient {
@@ -190,7 +190,7 @@ function responseTo(sent: ClientRequest, exchange: Exchange): Promise<IncomingMe
     rejectUpgrade();
   });
   sent.on('response', (incoming) => {
-    // Errors go to the reader of the body; after it has gone they are of no interest.
+    // Errors go to the reader of the body; after it has ended they do not matter.
     incoming.on('error', () => undefined);
     if (incoming.statusCode === 101) return rejectUpgrade();
     unsubscribe();

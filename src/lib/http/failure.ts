@@ -18,7 +18,7 @@ const reasonOfKind = {
   truncated: 'refused',
   encoding: 'parse',
   too_large: 'too_large',
-  /** HTTP 101, which was not asked for. */
+  /** HTTP 101, which was not requested. */
   upgrade: 'http_status',
   redirect: 'http_status',
   status: 'http_status',

@@ -41,7 +41,7 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
   const inProgress = new Map<string, number>();
   const readable = new Map<string, number>();
   const onMachines = new Map<string, { readonly identity: Identity; readonly lastSeen: number }>();
-  let gone: readonly { readonly identity: Identity; readonly lastSeen: number }[] = [];
+  let stopped: readonly { readonly identity: Identity; readonly lastSeen: number }[] = [];
   let removed: { total: number; at: number } | undefined;
   const lookback = (): number => thresholds().missingSeriesLookback.value;
 
@@ -82,14 +82,14 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
   function recordMachines({ gitalys, isUnknown }: CgroupView, now: number): void {
     // What cannot be read may run, as for the alert.
     if (isUnknown) {
-      gone = [];
+      stopped = [];
       return;
     }
     const present = gitalys.map(({ identity }) => identity).filter(({ pod }) => pod === '');
     const names = new Set(present.map(identityKey));
     for (const identity of present) onMachines.set(identityKey(identity), { identity, lastSeen: now });
     for (const [key, { lastSeen }] of onMachines) if (now - lastSeen > lookback()) onMachines.delete(key);
-    gone = [...onMachines].flatMap(([key, seen]) => (names.has(key) ? [] : [seen]));
+    stopped = [...onMachines].flatMap(([key, seen]) => (names.has(key) ? [] : [seen]));
   }
 
   return {
@@ -102,7 +102,7 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
         if (failure === undefined && target.component === 'gitaly')
           readable.set(identityKey(target.identity), now);
       for (const [key, at] of readable) if (now - at > lookback()) readable.delete(key);
-      if (cgroup === undefined) gone = [];
+      if (cgroup === undefined) stopped = [];
       else recordMachines(cgroup, now);
     },
     movedOff: (virtualStorage, storage) =>
@@ -113,7 +113,7 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
     lastJobInProgress: (virtualStorage, storage) => inProgress.get(storageKey(virtualStorage, storage)),
     lastJobRemoved: () => removed?.at,
     wasReadable: (identity) => readable.has(identityKey(identity)),
-    disappeared: () => gone,
+    disappeared: () => stopped,
   };
 }
 

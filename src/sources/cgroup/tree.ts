@@ -31,7 +31,7 @@ export interface GitalyTree {
   /** Some of its cgroups could not be read: without `git` it is unknown whether Git has cgroups of its own. */
   readonly isPartial?: boolean;
   /**
-   * The pod runs, but outside of its slice, whose figures are therefore not Gitaly's: 0 for ever. Undefined where the
+   * The pod runs, but outside of its slice, whose figures are therefore not Gitaly's: always 0. Undefined where the
    * slice is in use, and where it is unknown whether the pod runs.
    */
   readonly vacancy?: Vacancy;

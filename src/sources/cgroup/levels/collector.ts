@@ -36,7 +36,7 @@ interface LevelCollectorOptions {
   readonly onRead: (reads: readonly GitalyRead[]) => void;
 }
 
-/** An older scan is repeated before a scrape is answered. */
+/** An older scan is repeated before a scrape gets its response. */
 const scanMaxAgeMs = 5000;
 
 const metricsOf: Readonly<Record<Level, LevelMetrics>> = {

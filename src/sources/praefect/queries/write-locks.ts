@@ -17,7 +17,7 @@ import type { SchemaVariant } from '../variant.ts';
 export const writeLocks = gauge('praefect_db_reference_write_locks', {
   help: 'Number of locks on repository references.',
   details:
-    'held: a write is in progress and renews it. expired: its holder is gone, and the next write takes it over; or it ends over 60 s from now, which no holder writes. Absent before the schema variant 19.0.',
+    'held: a write is in progress and renews it. expired: its holder terminated, and the next write takes it over; or it ends over 60 s from now, which no holder writes. Absent before the schema variant 19.0.',
   origin: 'repository_reference_write_locks.expired_at',
   labels: { state: ['held', 'expired'] },
 });
