@@ -115,7 +115,7 @@ function levelMetrics<const Own extends LabelSpec>(level: Level, labels: Own, of
 }
 
 /** The metrics of one level. */
-export type LevelMetrics<Own extends LabelSpec = LabelSpec> = ReturnType<typeof levelMetrics<Own>>;
+export type LevelMetrics = ReturnType<typeof levelMetrics<LabelSpec>>;
 
 export const podLevelMetrics = levelMetrics('pod', identityLabels, 'the pod');
 export const containerLevelMetrics = levelMetrics(
@@ -134,4 +134,4 @@ export const levelsText = `The levels, which have the same metrics:
   first 12 digits of its ID. Absent on a virtual machine.
 - \`git\`: the cgroup \`gitaly-<pid>\`, parent of the repository buckets. Absent where Gitaly's cgroups are disabled.`;
 
-export const metricsOfLevel = (level: LevelMetrics<LabelSpec>): readonly Metric[] => Object.values(level);
+export const metricsOfLevel = (level: LevelMetrics): readonly Metric[] => Object.values(level);
