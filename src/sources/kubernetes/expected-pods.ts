@@ -6,7 +6,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { lastEventTime, localTimes } from './api-time.ts';
 import { newestOfEachName, statefulSetsOf } from './gitaly-objects.ts';
 import type { KubeEvent, StatefulSet, Workload } from './objects/types.ts';
-import { apiClockSkewMs, type Stores } from './store.ts';
+import { apiClockSkewMs, mayBeUnread, type Stores } from './store.ts';
 
 export interface MissingPod {
   readonly namespace: string;
@@ -79,13 +79,11 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     const pods = newestOfEachName(stores.pods.all().filter(isIncluded));
     const present = new Set(pods.map(({ namespace, name }) => `${namespace}/${name}`));
     const sets = statefulSetsOf(stores.statefulSets.all(), pods, isIncluded);
-    // A set whose state was rejected for too long is hidden, not deleted.
-    if (stores.statefulSets.state().malformed.length === 0) rememberDeleted(sets, now);
-    const malformed = new Set(stores.pods.state().malformed);
+    rememberDeleted(sets, now);
     const missing = new Map<string, FirstMissing>();
     for (const { key, ...wanted } of wantedPods(sets)) {
-      // It exists, though not in a form that can be read; one without a name may be any pod.
-      if (present.has(key) || malformed.has(key) || malformed.has('')) continue;
+      // It may exist, though not in a form or in a namespace that can be read.
+      if (present.has(key) || mayBeUnread(stores.pods, key)) continue;
       const { at = now, wasSeen = seenPods.has(key) } = firstMissing.get(key) ?? {};
       missing.set(key, { ...wanted, at, wasSeen });
       if (missing.size >= maxMissing) break;
@@ -100,9 +98,12 @@ export function createExpectedPods({ stores, isIncluded, clock }: ExpectedPodsOp
     const monotonic = clock.monotonic();
     const keys = new Set(sets.map(({ namespace, name }) => `${namespace}/${name}`));
     for (const key of keys) deleted.delete(key);
+    // A set whose state was rejected for too long, or whose namespace cannot be read, is hidden, not deleted.
+    const hidden = [...known].filter(([key]) => !keys.has(key) && mayBeUnread(stores.statefulSets, key));
     for (const [key, set] of known)
-      if (!keys.has(key) && set.replicas > 0) deleted.set(key, { set, at: now, monotonic });
-    known = new Map(sets.map((set) => [`${set.namespace}/${set.name}`, set]));
+      if (!keys.has(key) && set.replicas > 0 && !mayBeUnread(stores.statefulSets, key))
+        deleted.set(key, { set, at: now, monotonic });
+    known = new Map([...hidden, ...sets.map((set) => [`${set.namespace}/${set.name}`, set] as const)]);
     for (const [key, { monotonic: since }] of deleted)
       if (monotonic - since > rememberMs || deleted.size > maxRemembered) deleted.delete(key);
   }

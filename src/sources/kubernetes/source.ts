@@ -111,6 +111,8 @@ export function createKubernetesSource(options: KubernetesSourceOptions): Kubern
 
 /** What is followed of the pods of one component. */
 interface ComponentState {
+  /** Whether the pods of this namespace cannot be read. */
+  readonly isUnread: (namespace: string) => boolean;
   readonly component: Component;
   readonly isIncluded: (workload: Workload) => boolean;
   readonly restarts: PodCounters;
@@ -129,6 +131,7 @@ function watchComponent(
   return {
     isIncluded,
     component,
+    isUnread: (namespace) => stores.pods.state().unread?.includes(namespace) === true,
     restarts: countRestarts(stores.pods, isIncluded, since, component),
     rotations: createRotationRecord({
       ...{ stores, isIncluded, events },
@@ -138,9 +141,12 @@ function watchComponent(
   };
 }
 
-/** Rotations under way, and pods that are missing though the exporter did not see their removal. */
-function ongoingWith({ rotations, expected }: ComponentState): readonly OngoingRotation[] {
-  const ongoing = rotations.ongoing();
+/**
+ * Rotations under way, and pods that are missing though the exporter did not see their removal. Not in namespaces that
+ * cannot be read.
+ */
+function ongoingWith({ rotations, expected, isUnread }: ComponentState): readonly OngoingRotation[] {
+  const ongoing = rotations.ongoing().filter(({ namespace }) => !isUnread(namespace));
   const names = new Set(ongoing.map(({ namespace, pod }) => `${namespace}/${pod}`));
   const others = expected.missing().filter(({ namespace, pod }) => !names.has(`${namespace}/${pod}`));
   return [

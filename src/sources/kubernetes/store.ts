@@ -24,7 +24,7 @@ export interface Store<T> {
 }
 
 export interface WatchState {
-  /** Listed, and the last data from the API server is at most `staleMs` old. */
+  /** Listed, and the last data from the API server is at most `staleMs` old; without the namespaces in `unread`. */
   readonly current: boolean;
   /** Clock.now() at the last event, bookmark or list. Undefined before the first list. */
   readonly lastEventAt: number | undefined;
@@ -35,6 +35,11 @@ export interface WatchState {
    * kept for as long as data of that age is not stale.
    */
   readonly malformed: readonly string[];
+  /**
+   * Watched namespaces that cannot be read, while others are current: their objects are hidden, and neither absent nor
+   * removed. `failure` has the reason. Absent: none.
+   */
+  readonly unread?: readonly string[];
   /** Why the API server has no such resource, which is not a failure; undefined where it has. */
   readonly unavailable: string | undefined;
   readonly objects: number;
@@ -107,10 +112,12 @@ export function notCurrent(store: Store<unknown>, resource: WatchedResource): Fa
 
 /**
  * Why the objects of a current store are not all of them, or not all in their present state: the API server sent
- * something else than a list or a watch of the resource, or malformed objects.
+ * something else than a list or a watch of the resource, or malformed objects, or a namespace cannot be read.
  */
-export function incompleteness({ failure, malformed }: WatchState): Failure | undefined {
+export function incompleteness({ failure, malformed, unread = [] }: WatchState): Failure | undefined {
   if (failure?.reason === 'parse' || failure?.reason === 'too_large') return failure;
+  if (unread.length > 0)
+    return failure ?? { reason: 'timeout', message: `namespaces that cannot be read: ${unread.join(', ')}` };
   return malformed.length === 0
     ? undefined
     : (failure ?? { reason: 'parse', message: `malformed objects: ${malformed.join(', ')}` });
@@ -126,11 +133,12 @@ export const objectName = ({
 }): string => (namespace === '' ? name : `${namespace}/${name}`);
 
 /**
- * Whether an object that a current store lacks may exist all the same: its present state is malformed, or more objects
- * exist than are kept. A malformed object without a name may be any.
+ * Whether an object that a current store lacks may exist all the same: its present state is malformed, its namespace cannot
+ * be read, or more objects exist than are kept. A malformed object without a name may be any.
  */
 export function mayBeUnread(store: Store<unknown>, name: string): boolean {
-  const { failure, malformed } = store.state();
+  const { failure, malformed, unread = [] } = store.state();
+  if (unread.some((namespace) => name.startsWith(`${namespace}/`))) return true;
   return malformed.includes(name) || malformed.includes('') || failure?.reason === 'too_large';
 }
 

@@ -444,6 +444,32 @@ describe('a missing Gitaly', () => {
     expect(ready(linesOf(await block()), 'gl-gitaly-default-0')).toEqual([]);
   });
 
+  test('in a namespace that cannot be read is unknown, and the pods of others are not', async () => {
+    const stores = createFakeStores();
+    const { block, collect, source, clock } = createSource(stores, started, 'all', ['gitlab', 'other']);
+    listMoment(stores, 'rotate-delete', '0-before');
+    const inOther = <T extends { readonly uid: string }>(object: T): T => ({
+      ...object,
+      ...{ namespace: 'other', uid: `other ${object.uid}` },
+    });
+    for (const pod of stores.pods.all()) stores.pods.put(inOther(pod), clock.now());
+    for (const set of stores.statefulSets.all()) stores.statefulSets.put(inOther(set), clock.now());
+    const other = stores.pods.all().filter(({ namespace }) => namespace === 'other');
+    const deletion = { requestedAt: clock.now(), graceSeconds: 30 };
+    for (const pod of other) stores.pods.put({ ...pod, deletion }, clock.now());
+    for (const pod of other) stores.pods.remove(pod, clock.now());
+    expect(linesOf(await block()).filter((line) => line.includes('other'))).not.toEqual([]);
+    for (const store of [stores.pods, stores.statefulSets]) store.setUnread('other');
+    expect(source.view()).toMatchObject({ missing: [], deletedSets: [], ongoing: [], emptyNamespaces: [] });
+    const lines = linesOf(await block());
+    expect(lines.filter((line) => /_(ready|replicas)\{namespace="other"/.test(line))).toEqual([]);
+    expect(lines.filter((line) => line.startsWith('gitaly_server_pod_ready{'))).toHaveLength(3);
+    expect(await collect()).toMatchObject({ kind: 'failed' });
+    // After the right is granted, what was missing is so again.
+    for (const store of [stores.pods, stores.statefulSets]) store.setUnread();
+    expect(source.view()).toMatchObject({ missing: [{}, {}, {}], deletedSets: [] });
+  });
+
   test('whose StatefulSet is scaled to 0 makes its namespace one without Gitaly', async () => {
     const stores = createFakeStores();
     const { collect, source } = createSource(stores, started, 'all', ['gitlab']);

@@ -28,6 +28,8 @@ interface FakeStore<T extends KubeObject> extends Store<T> {
   withoutNotifying(change: () => void): void;
   setCurrent(current: boolean, failure?: Failure): void;
   setMalformed(...names: readonly string[]): void;
+  /** Hides the objects of these namespaces, as where their right is missing. */
+  setUnread(...namespaces: readonly string[]): void;
 }
 
 export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
@@ -37,6 +39,7 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
   let current = false;
   let failure: Failure | undefined;
   let malformed: readonly string[] = [];
+  let unread: readonly string[] = [];
   let lastNotified: readonly T[] = [];
   const notify = (change: Change<T>, at: number): void => {
     if (paused) return;
@@ -44,11 +47,11 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
     lastNotified = [...objects.values()];
   };
   return {
-    all: () => [...objects.values()],
+    all: () => [...objects.values()].filter(({ namespace }) => !unread.includes(namespace)),
     get: (uid) => objects.get(uid),
     state: () => ({
       ...{ current, failure, lastEventAt: current ? 1 : undefined, objects: objects.size },
-      ...{ malformed, unavailable: undefined },
+      ...{ malformed, unavailable: undefined, unread },
       restarts: noRestarts(),
     }),
     subscribe(listener) {
@@ -74,6 +77,9 @@ export function createFakeStore<T extends KubeObject>(): FakeStore<T> {
       paused = true;
       change();
       paused = false;
+    },
+    setUnread(...namespaces) {
+      unread = namespaces;
     },
     setMalformed(...names) {
       malformed = names;

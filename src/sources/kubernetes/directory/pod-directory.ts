@@ -36,8 +36,13 @@ export function createPodDirectory(
     const own = pods.all().filter(isOwn).map(summaryOf);
     const uids = new Set(own.map(({ uid }) => uid));
     // The store hides a pod that has been malformed for too long, which was not deleted.
-    const malformed = new Set(pods.state().malformed);
-    const hidden = list.present().filter((pod) => !uids.has(pod.uid) && malformed.has(objectName(pod)));
+    const { malformed, unread = [] } = pods.state();
+    const hidden = list
+      .present()
+      .filter(
+        (pod) =>
+          !uids.has(pod.uid) && (malformed.includes(objectName(pod)) || unread.includes(pod.namespace)),
+      );
     return list.replace([...own, ...hidden]);
   }
 

@@ -75,7 +75,7 @@ export interface WatchLoop {
   state(): WatchLoopState;
 }
 
-export interface WatchLoopState extends Omit<WatchState, 'current' | 'objects'> {
+export interface WatchLoopState extends Omit<WatchState, 'current' | 'objects' | 'unread'> {
   readonly listed: boolean;
   /** `lastEventAt` by the monotonic clock. */
   readonly lastEventMonotonic: number | undefined;

@@ -15,13 +15,14 @@ import { isNewerVersion } from './json.ts';
 import { maxKeptObjects, type Versioned } from './list.ts';
 import type { WatchLoopState, WatchSink } from './loop.ts';
 import type { RejectedObject } from './rejected.ts';
+import type { Scope } from './resources.ts';
 
 export interface MergedStore<T> extends Store<T> {
   /**
    * Adds a watch; returns the sink for its objects. The store's state reports an `isOptional` watch without
    * permission as the failure, but is current without it.
    */
-  addWatch(state: () => WatchLoopState, isOptional?: boolean): WatchSink<T>;
+  addWatch(state: () => WatchLoopState, scope?: Pick<Scope, 'namespace' | 'isOptional'>): WatchSink<T>;
 }
 
 interface MergedStoreOptions {
@@ -37,6 +38,8 @@ interface MergedStoreOptions {
 interface AddedWatch {
   readonly state: () => WatchLoopState;
   readonly isOptional: boolean;
+  /** Undefined: all namespaces, or a resource without namespaces. */
+  readonly namespace: string | undefined;
 }
 
 interface Entry<T> {
@@ -167,7 +170,8 @@ export function createMergedStore<T extends KubeObject>({
   return {
     all() {
       prune();
-      return all();
+      const unread = unreadNamespaces(watches, clock, staleMs);
+      return unread.length === 0 ? all() : all().filter(({ namespace }) => !unread.includes(namespace));
     },
     get(uid) {
       const entry = entries.get(uid);
@@ -178,8 +182,8 @@ export function createMergedStore<T extends KubeObject>({
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    addWatch(state, isOptional = false) {
-      const watch = watches.push({ state, isOptional }) - 1;
+    addWatch(state, { isOptional = false, namespace } = { namespace: undefined }) {
+      const watch = watches.push({ state, isOptional, namespace }) - 1;
       return {
         listed(listed, rejectedObjects) {
           const before = all();
@@ -220,34 +224,59 @@ export function createMergedStore<T extends KubeObject>({
   };
 }
 
-/** The worst state of all watches. */
+type RequiredWatch = WatchLoopState & Pick<AddedWatch, 'namespace'>;
+
+const requiredOf = (watches: readonly AddedWatch[]): readonly RequiredWatch[] =>
+  watches.flatMap(({ isOptional, namespace, state }) => {
+    const own = state();
+    return isOptional && own.failure?.reason === 'permission' ? [] : [{ ...own, namespace }];
+  });
+
+/**
+ * Namespaces whose watch has failed for so long that it is stale, while that of another one is current: a right that is
+ * missing in one of them, as after its removal, must not hide the others. One that has not been listed yet is none.
+ */
+function unreadNamespaces(watches: readonly AddedWatch[], clock: Clock, staleMs: number): readonly string[] {
+  // The usual case, and called for each read of the store.
+  if (watches.every(({ namespace }) => namespace === watches[0]?.namespace)) return [];
+  const required = requiredOf(watches);
+  const stale = required.filter((each) => !isFresh(each, clock, staleMs));
+  const unread = new Set(stale.map(({ namespace }) => namespace));
+  const isPartial =
+    stale.every(({ failure, namespace }) => failure !== undefined && namespace !== undefined) &&
+    required.some(({ namespace }) => !unread.has(namespace));
+  return isPartial ? [...unread].filter((namespace) => namespace !== undefined) : [];
+}
+
+const isFresh = ({ lastEventMonotonic, listed }: WatchLoopState, clock: Clock, staleMs: number): boolean =>
+  listed && lastEventMonotonic !== undefined && clock.monotonic() - lastEventMonotonic <= staleMs;
+
+/** The worst state of all watches, without the namespaces that cannot be read. */
 function combinedState(
   watches: readonly AddedWatch[],
   objects: number,
   clock: Clock,
   staleMs: number,
 ): WatchState {
-  const states = watches.map(({ state, isOptional }) => ({ ...state(), isOptional }));
-  const required = states.filter(
-    ({ isOptional, failure }) => !(isOptional && failure?.reason === 'permission'),
-  );
+  const states = watches.map(({ namespace, state }) => ({ ...state(), namespace }));
+  const unread = unreadNamespaces(watches, clock, staleMs);
+  const isUnread = ({ namespace }: { readonly namespace: string | undefined }): boolean =>
+    namespace !== undefined && unread.includes(namespace);
+  const required = requiredOf(watches).filter((each) => !isUnread(each));
   const unavailable = required.find((each) => each.unavailable !== undefined)?.unavailable;
   const lastEvents = required.map(({ lastEventAt }) => lastEventAt);
   return {
     current:
       required.length > 0 &&
       unavailable === undefined &&
-      required.every(
-        ({ listed, lastEventMonotonic }) =>
-          listed && lastEventMonotonic !== undefined && clock.monotonic() - lastEventMonotonic <= staleMs,
-      ),
+      required.every((each) => isFresh(each, clock, staleMs)),
     lastEventAt:
       lastEvents.length === 0 || lastEvents.includes(undefined)
         ? undefined
         : Math.min(...lastEvents.filter((at) => at !== undefined)),
-    failure: states.find(({ failure }) => failure !== undefined)?.failure,
+    failure: (states.find(isUnread) ?? states.find(({ failure }) => failure !== undefined))?.failure,
     malformed: states.flatMap(({ malformed }) => malformed),
-    ...{ unavailable, objects },
+    ...{ unavailable, objects, unread },
     restarts: Object.fromEntries(
       watchEndReasons.map((reason) => [reason, states.reduce((sum, each) => sum + each.restarts[reason], 0)]),
     ) as Record<WatchEndReason, number>,

@@ -86,7 +86,7 @@ export function createStores(options: StoresOptions): WatchedStores {
   ): readonly WatchLoop[] {
     const started = scopes.map((scope) => {
       let loop: WatchLoop | undefined;
-      const sink = into.addWatch(() => loop?.state() ?? notStarted, scope.isOptional);
+      const sink = into.addWatch(() => loop?.state() ?? notStarted, scope);
       loop = runWatchLoop({ ...options, resource, scope, isIncluded, sink, signal: stopping.signal });
       return loop;
     });

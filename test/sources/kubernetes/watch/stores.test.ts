@@ -3,6 +3,7 @@ import { silentLog } from '../../../../src/lib/log.ts';
 import { createHttpApi } from '../../../../src/sources/kubernetes/api/http.ts';
 import { watchFamilies } from '../../../../src/sources/kubernetes/cluster-families.ts';
 import { watchMetrics } from '../../../../src/sources/kubernetes/metrics.ts';
+import { incompleteness, mayBeUnread } from '../../../../src/sources/kubernetes/store.ts';
 import {
   createStores,
   type StoresOptions,
@@ -191,6 +192,39 @@ describe('a missing permission', () => {
     begin({ namespaces: ['gitlab'] });
     await until(() => stores.events.state().restarts.permission === 3);
     expect(stores.events.state()).toMatchObject({ current: false, lastEventAt: undefined });
+  });
+
+  test('in one of several namespaces hides no other one, and its objects are unknown', async () => {
+    for (const resource of ['pods', 'statefulsets'])
+      server.always(`${resource}:list@other`, recorded('list-forbidden'));
+    begin({ namespaces: ['gitlab', 'other'] });
+    await until(() => stores.pods.state().current && stores.statefulSets.state().current);
+    expect(stores.pods.all()).toHaveLength(6);
+    expect(stores.pods.state()).toMatchObject({ unread: ['other'], failure: { reason: 'permission' } });
+    expect(incompleteness(stores.pods.state())).toMatchObject({ reason: 'permission' });
+    expect(mayBeUnread(stores.pods, 'other/gl-gitaly-0')).toBe(true);
+    expect(mayBeUnread(stores.pods, 'gitlab/gl-gitaly-0')).toBe(false);
+    expect(stores.disruptionBudgets.state()).toMatchObject({ unread: [], failure: undefined });
+  });
+
+  test('in all of several namespaces makes a store not current', async () => {
+    server.always('pods:list', recorded('list-forbidden'));
+    begin({ namespaces: ['gitlab', 'other'] });
+    await until(() => stores.pods.state().failure !== undefined && stores.statefulSets.state().current);
+    expect(stores.pods.state()).toMatchObject({ current: false, unread: [] });
+  });
+
+  test('that is lost in one of several namespaces hides its objects once they are stale', async () => {
+    begin({ namespaces: ['gitlab', 'other'] });
+    await until(isCurrent);
+    server.always('pods:list@gitlab', recorded('list-forbidden'));
+    server.always('pods:watch@gitlab', recorded('list-forbidden'));
+    await until(async () => {
+      await clock.advance(60_000);
+      return stores.pods.state().unread?.includes('gitlab') === true;
+    });
+    expect(stores.pods.all()).toEqual([]);
+    expect(stores.pods.state()).toMatchObject({ current: true, failure: { reason: 'permission' } });
   });
 
   test('on pods does not affect the watch of events', async () => {
