@@ -14,6 +14,9 @@ export function fullestOf(volumes: readonly VolumeFacts[]): VolumeFacts {
     volumes.reduce((least, each) => (free(each) < free(least) ? each : least));
   const inodesFree = ({ inodes }: VolumeFacts): number =>
     'unknown' in inodes ? (inodes.notApplicable ? 1 : 0) : inodes.value.free / inodes.value.total;
-  const { availableBytes, capacityBytes } = leastOf((each) => each.availableBytes / each.capacityBytes);
+  // A size of 0 makes no sense, which the check reports, unless another volume is full.
+  const { availableBytes, capacityBytes } = leastOf((each) =>
+    each.capacityBytes > 0 ? each.availableBytes / each.capacityBytes : Number.EPSILON,
+  );
   return { availableBytes, capacityBytes, inodes: leastOf(inodesFree).inodes };
 }

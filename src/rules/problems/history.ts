@@ -17,6 +17,8 @@ export interface ProblemHistory {
   lastJobInProgress(virtualStorage: string, storage: string): number | undefined;
   /** When a job last left the queue, or else when the queue was first read; undefined while it cannot be counted. */
   lastJobRemoved(): number | undefined;
+  /** Whether Praefect had a storage of this name within `staleHold`. */
+  isStorage(name: string): boolean;
   /** Whether the server's metrics were read within `missingSeriesLookback`. */
   wasReadable(identity: Identity): boolean;
   /** Gitalys on virtual machines whose cgroups existed within `missingSeriesLookback` and no longer do. */
@@ -39,6 +41,7 @@ interface Total {
 export function createProblemHistory(thresholds: () => Thresholds): ProblemHistory {
   const moves = new Map<string, Total>();
   const inProgress = new Map<string, number>();
+  const storages = new Map<string, number>();
   const readable = new Map<string, number>();
   const onMachines = new Map<string, { readonly identity: Identity; readonly lastSeen: number }>();
   let stopped: readonly { readonly identity: Identity; readonly lastSeen: number }[] = [];
@@ -62,6 +65,12 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
     }
     const from = now - thresholds().failoverWindow.value;
     for (const known of moves.values()) known.increases = known.increases.filter(({ at }) => at > from);
+  }
+
+  function recordStorages({ health }: PraefectView, now: number): void {
+    for (const { storages: known } of health ?? [])
+      for (const { storage } of known) storages.set(storage, now);
+    for (const [name, at] of storages) if (now - at > thresholds().staleHold.value) storages.delete(name);
   }
 
   function recordQueue({ queue }: PraefectView, now: number): void {
@@ -97,6 +106,7 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
       if (praefect !== undefined) {
         recordMoves(praefect, now);
         recordQueue(praefect, now);
+        recordStorages(praefect, now);
       }
       for (const { target, failure } of gitaly?.reads ?? [])
         if (failure === undefined && target.component === 'gitaly')
@@ -112,6 +122,7 @@ export function createProblemHistory(thresholds: () => Thresholds): ProblemHisto
       ),
     lastJobInProgress: (virtualStorage, storage) => inProgress.get(storageKey(virtualStorage, storage)),
     lastJobRemoved: () => removed?.at,
+    isStorage: (name) => storages.has(name),
     wasReadable: (identity) => readable.has(identityKey(identity)),
     disappeared: () => stopped,
   };

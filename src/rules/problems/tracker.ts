@@ -86,7 +86,11 @@ export function createProblemTracker(judgment: () => Judgment, log: Log): Proble
             // Kills that cannot be followed there are known by Kubernetes alone.
             watchedOnNode:
               cgroup?.gitalys.flatMap(({ identity, oom }) => (oom === undefined ? [] : identity)) ?? [],
-            behindPraefect: [...(storageServers ?? []), ...podsNamedAsStorages(kubernetes, praefect)],
+            // The GitLab chart takes the name of a storage from its pod.
+            behindPraefect: kubernetes.pods
+              .map(({ identity }) => identity)
+              .filter(({ pod }) => history.isStorage(pod))
+              .concat(storageServers ?? []),
             ...context,
           })),
       ...(maintenance?.mistakes ?? []).map(({ key, ...text }) =>
@@ -137,15 +141,6 @@ function configuredSeverity(
 ): Severity {
   const chosen = alert && suppressedBy.length === 0 ? severities.get(alert) : undefined;
   return chosen === 'none' ? 'info' : (chosen ?? severity);
-}
-
-/** The GitLab chart takes the name of a storage from its pod. */
-export function podsNamedAsStorages(
-  { pods }: Pick<KubernetesView, 'pods'>,
-  praefect: PraefectView | undefined,
-): readonly Identity[] {
-  const names = new Set(praefect?.health?.flatMap(({ storages }) => storages.map(({ storage }) => storage)));
-  return pods.map(({ identity }) => identity).filter(({ pod }) => names.has(pod));
 }
 
 /** The worst first: of one pod, each includes those after it, as the inhibitions of their alerts have it. */

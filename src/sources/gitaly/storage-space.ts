@@ -29,24 +29,23 @@ const limitMs = 5000;
 
 export function createStorageSpace(statFs: StatFs, clock: Clock): StorageSpace {
   /**
-   * The path of a call that did not return in time: on an NFS mount whose server is gone it may never, and holds one of
-   * the four threads with which Node reads files and resolves names. So no other is started before it returns.
+   * Paths of calls that did not return in time: on an NFS mount whose server is gone one may never, and holds one of the
+   * four threads with which Node reads files and resolves names. So no other is started before it returns.
    */
-  let unreturned: string | undefined;
+  const unreturned = new Set<string>();
 
   async function spaceAt(path: string, signal: AbortSignal): Promise<Known<VolumeFacts>> {
     if (!path.startsWith('/'))
       return unknown(`the path ${JSON.stringify(outsideText(path))} of a storage is not absolute`);
-    if (unreturned !== undefined) return unknown(`the file system of ${unreturned} does not respond`);
+    const [hanging] = unreturned;
+    if (hanging !== undefined) return unknown(`the file system of ${hanging} does not respond`);
     const call = statFs(path);
     const deadline = createDeadline(clock, limitMs, signal);
     try {
       const read = await unlessAborted(call, deadline.signal);
       if (read !== undefined) return known(factsOf(read));
-      unreturned = path;
-      const returned = (): void => {
-        unreturned = undefined;
-      };
+      unreturned.add(path);
+      const returned = (): boolean => unreturned.delete(path);
       void call.then(returned, returned);
       return unknown(`the file system of ${path} did not respond within ${limitMs / 1000} s`);
     } catch (error) {

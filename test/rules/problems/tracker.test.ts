@@ -5,11 +5,7 @@ import { silentLog } from '../../../src/lib/log.ts';
 import { alertRule, forSeconds } from '../../../src/rules/alert-rules.ts';
 import { withOverrides } from '../../../src/rules/alert-thresholds.ts';
 import { defaultJudgment } from '../../../src/rules/judgment.ts';
-import {
-  createProblemTracker,
-  type ProblemViews,
-  podsNamedAsStorages,
-} from '../../../src/rules/problems/tracker.ts';
+import { createProblemTracker, type ProblemViews } from '../../../src/rules/problems/tracker.ts';
 import { defaultThresholds } from '../../../src/rules/thresholds.ts';
 import type { CollectorStatus } from '../../../src/scheduler/status.ts';
 import type { OomKill } from '../../../src/sources/cgroup/oom/record.ts';
@@ -137,12 +133,10 @@ describe("the operator's alert settings", () => {
 });
 
 describe('an OOM kill that Kubernetes reports', () => {
-  const kubernetes = (): KubernetesView => {
+  const kubernetes = (at = now - 60): KubernetesView => {
     const { kubernetes: view } = notReady(0);
     if (view === undefined) throw new Error('no view');
-    const lastTerminations = [
-      { container: 'gitaly', reason: 'OOMKilled' as const, finishedAt: (now - 60) * 1000 },
-    ];
+    const lastTerminations = [{ container: 'gitaly', reason: 'OOMKilled' as const, finishedAt: at * 1000 }];
     return { ...view, pods: view.pods.map((pod) => ({ ...pod, isReady: true, lastTerminations })) };
   };
   const none = { bucket: 0, git: 0, container: 0, pod: 0, node: 0 };
@@ -192,9 +186,18 @@ describe('an OOM kill that Kubernetes reports', () => {
     const storage = { storage: identity.pod } as HealthSnapshot['storages'][number];
     const health = [{ virtualStorage: 'default', storages: [storage], praefects: [] }] as never;
     const praefect = { database: undefined, health, queue: undefined, repositories: undefined };
-    const { pods } = kubernetes();
-    expect(podsNamedAsStorages({ pods }, praefect)).toEqual([identity]);
-    expect(podsNamedAsStorages({ pods }, undefined)).toEqual([]);
+    const tracker = createProblemTracker(() => defaultJudgment, silentLog);
+    const staleHold = defaultThresholds.staleHold.value;
+    const ids = (view: ProblemViews['praefect'], seconds: number) =>
+      tracker
+        .update({ ...nothing, kubernetes: kubernetes(now + seconds - 60), praefect: view }, now + seconds)
+        .map(({ id }) => id)
+        .filter((id) => id.endsWith('oom_killed'));
+    expect(ids(praefect, 0)).toEqual(['gitaly_oom_killed']);
+    // As the alert: the last storages are held while they cannot be read.
+    const unread = { ...praefect, health: undefined };
+    expect(ids(unread, staleHold)).toEqual(['gitaly_oom_killed']);
+    expect(ids(unread, staleHold + 1)).toEqual(['gitaly_container_oom_killed']);
   });
 });
 

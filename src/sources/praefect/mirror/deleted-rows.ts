@@ -55,7 +55,8 @@ export async function removeWithRepositories(
 /** Returns what it removed. */
 export async function removeDeletedRows(search: DeletedRowsSearch): Promise<readonly ReplicaRef[]> {
   const { transaction, mirror, statements, schema, kind, yielder } = search;
-  const { bits, first, count, of } = schema.keyedBy === 'id' ? rangesOfIds(mirror) : rangesOfHashes;
+  const { bits, first, count, of } =
+    schema.keyedBy === 'id' ? await rangesOfIds(mirror, yielder) : rangesOfHashes;
   // What the mirror has more than the database, by range from the first.
   const rows = new Float64Array(count);
   const sums = new Float64Array(count);
@@ -138,13 +139,14 @@ const rangesOfHashes: KeyRanges = {
 };
 
 /** Some 4,096 ranges between the lowest and the highest id. */
-function rangesOfIds(mirror: Mirror): KeyRanges {
+async function rangesOfIds(mirror: Mirror, yielder: Yielder): Promise<KeyRanges> {
   const idOf = ({ keys }: ReplicaTable, row: number): number =>
     keys.high(row) * 2 ** 32 + (keys.low(row) >>> 0);
   let lowest = 0;
   let highest = 0;
   for (const table of mirror.tables.values()) {
     for (let row = 0; row < table.keys.limit(); row++) {
+      if ((row & 1023) === 0) await yielder.yieldIfDue();
       const id = idOf(table, row);
       if (id > highest) highest = id;
       else if (id < lowest) lowest = id;
