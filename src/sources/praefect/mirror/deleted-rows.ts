@@ -74,7 +74,12 @@ export async function removeDeletedRows(search: DeletedRowsSearch): Promise<read
   for (const range of found)
     add(Number(range['range']) - first, -1, { rows: Number(range['rows']), sum: Number(range['sum']) });
   const differs = (at: number): boolean => rows[at] !== 0 || sums[at] !== 0;
-  const differing = [...rows.keys()].filter(differs).map((at) => first + at);
+  // Ranges beyond the mirror's own, too: a missing row is read with them.
+  const ranges = new Set([
+    ...found.map((range) => Number(range['range'])),
+    ...rows.keys().map((at) => first + at),
+  ]);
+  const differing = [...ranges].filter((range) => differs(range - first));
   if (differing.length === 0) return [];
   return removeMissing(search, statements.inRanges(differing, bits), (visit) =>
     eachHeldRow(mirror, kind, yielder, visit, (table, row) => differs(of(table, row) - first)),
