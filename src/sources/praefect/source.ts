@@ -5,6 +5,7 @@ import { type Clock, steadySeconds } from '../../lib/clock.ts';
 import type { Budget } from '../../scheduler/budget.ts';
 import type { Collector, Run } from '../../scheduler/collector.ts';
 import type { EventLog } from '../../scheduler/event-log.ts';
+import { reservedWaitMs } from '../../scheduler/schedule.ts';
 import { createWake } from '../../scheduler/wake.ts';
 import type { Database } from './database.ts';
 import { createDatabaseClock } from './database-clock.ts';
@@ -13,7 +14,7 @@ import { createHealthHistory } from './health-history.ts';
 import { createRepositoriesCollector } from './mirror/collector.ts';
 import { connectionMetrics, createConnectionsCollector } from './queries/connections.ts';
 import { createDatabaseCollector, databaseMetrics } from './queries/database.ts';
-import { createHealthCollector, healthMaxAgeMs, healthMetrics } from './queries/health.ts';
+import { createHealthCollector, healthMaxAgeMs, healthMetrics, healthTimeoutMs } from './queries/health.ts';
 import { type ConfiguredStorageMap, knownStorages } from './queries/known-storages.ts';
 import { createQueueCollector, queueMetrics } from './queries/queue.ts';
 import { createShardPrimariesCollector, shardMetrics } from './queries/shard-primaries.ts';
@@ -68,16 +69,24 @@ export function createPraefectSource(options: PraefectSourceOptions): PraefectSo
   const healthWake = createWake();
   const { promise: firstHealthRead, resolve: endFirstHealthRead } = Promise.withResolvers<void>();
   let newest: HealthView | undefined;
-  // Never aged: rows that the exporter has not read again get older without Praefect being silent, and everything
-  // would read as unhealthy.
+  /** Between the newest two reads of health; 0 after a failed one. */
+  let gapMs = 0;
   const maxAgeMs = healthMaxAgeMs(options.healthIntervalMs);
-  const health = () => (newest && clock.monotonic() - newest.readAt <= maxAgeMs ? newest : undefined);
+  // Never aged: rows that the exporter has not read again get older without Praefect being silent, and everything
+  // would read as unhealthy. Where the budget keeps reads apart, the limit is the runner's for the samples of health:
+  // what depends on health would be absent otherwise, with no collector that fails.
+  const health = () => {
+    const limitedMs = 2 * Math.min(gapMs, reservedWaitMs) + healthTimeoutMs;
+    const isValid = newest && clock.monotonic() - newest.readAt <= Math.max(maxAgeMs, limitedMs);
+    return isValid ? newest : undefined;
+  };
   const healthCollector = createHealthCollector({
     ...context,
     everyMs: options.healthIntervalMs,
     configuredStorages,
     healthWake,
     onHealth(view) {
+      gapMs = newest === undefined ? 0 : view.readAt - newest.readAt;
       newest = view;
       history.record(view, steady.now());
     },
@@ -86,7 +95,11 @@ export function createPraefectSource(options: PraefectSourceOptions): PraefectSo
     database: createDatabaseCollector(context),
     health: {
       ...healthCollector,
-      collect: (run: Run) => healthCollector.collect(run).finally(endFirstHealthRead),
+      async collect(run: Run) {
+        const outcome = await healthCollector.collect(run).finally(endFirstHealthRead);
+        if (outcome.kind === 'failed') gapMs = 0;
+        return outcome;
+      },
     },
     queue: createQueueCollector({
       ...context,

@@ -198,6 +198,8 @@ export function healthBlock(snapshot: readonly HealthSnapshot[]): Block {
 /** A storage may become unhealthy within seconds, so older health is not valid. */
 export const healthMaxAgeMs = (everyMs: number): number => Math.max(10_000, 3 * everyMs);
 
+export const healthTimeoutMs = 2000;
+
 /** Every Praefect writes node_status each second, unless failover is disabled or its elector is `local` (13.x). */
 const noHeartbeats =
   'node_status is empty: no Praefect has ever written a heartbeat to this database, so that the health of storages is unknown. Check that Praefect uses this database (praefect.database.url), and that failover is enabled';
@@ -208,13 +210,14 @@ interface HealthCollectorOptions extends DatabaseContext {
   readonly configuredStorages: ConfiguredStorageMap | undefined;
   /** Called with every new view. */
   readonly onHealth: (view: HealthView) => void;
-  /** Called when the set of healthy storages or the quorum has changed. */
+  /** Called when the set of healthy storages or the quorum has changed, or health was not valid before. */
   readonly healthWake: Wake;
 }
 
 export function createHealthCollector(options: HealthCollectorOptions): Collector<readonly HealthSnapshot[]> {
   const { clock, configuredStorages, databaseClock } = options;
   let key: string | undefined;
+  let lastReadAt = Number.NEGATIVE_INFINITY;
 
   return {
     name: collectorNames.health,
@@ -222,7 +225,7 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
     metrics: healthMetrics,
     ...databaseSchedule(options, {
       everyMs: options.everyMs,
-      timeoutMs: 2000,
+      timeoutMs: healthTimeoutMs,
       maxAgeMs: healthMaxAgeMs(options.everyMs),
       priority: 'reserved',
     }),
@@ -243,10 +246,11 @@ export function createHealthCollector(options: HealthCollectorOptions): Collecto
       const readMonotonic = clock.monotonic();
       const view = healthOf(read.value.map(nodeStatusOf), readMonotonic, readMonotonic, isKept);
       options.onHealth(view);
-      if (view.key !== key) {
-        key = view.key;
+      // Also where the one before was no longer valid: a refresh since then had no health.
+      if (view.key !== key || readMonotonic - lastReadAt > healthMaxAgeMs(options.everyMs))
         options.healthWake.call();
-      }
+      key = view.key;
+      lastReadAt = readMonotonic;
       const databaseNow = columnNumber(read.value[0]?.['now']);
       if (databaseNow !== undefined) databaseClock.measured(databaseNow);
       const readAt = databaseNow === undefined ? clock.now() / 1000 : databaseClock.local(databaseNow);
