@@ -107,7 +107,7 @@ function readOnlyDatabase(thresholds: AlertThresholds): Alert {
     summary: ({ label }) => `Praefect's database is read-only (${label('reason')})`,
     description: ({ by }) =>
       `${by('reason', {
-        recovery: 'Praefect is connected to a standby.',
+        recovery: 'The server is a standby: if heartbeats are current, only the exporter is connected to it.',
         setting: 'default_transaction_read_only is on.',
       })} Writes to all repositories fail, and without heartbeats Praefect considers all storages unhealthy. Connect Praefect to the primary server, or reset the setting.`,
   });

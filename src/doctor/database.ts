@@ -1,7 +1,9 @@
 /** Praefect's database with the exporter's role: whether it is reachable, readable and read-only. */
 import { type DatabaseConnection, isLocalDatabase } from '../config/database-connection.ts';
 import type { Clock } from '../lib/clock.ts';
+import { durationText } from '../lib/format.ts';
 import { type Fix, fixText } from '../rules/finding.ts';
+import { defaultThresholds } from '../rules/thresholds.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
@@ -15,9 +17,9 @@ import {
   type VariantSource,
 } from '../sources/praefect/query.ts';
 import { praefectTables, praefectViews } from '../sources/praefect/relations.ts';
-import { eq, ge, isPresent, minus, nameArray } from '../sources/praefect/sql.ts';
+import { epochOf, eq, ge, isPresent, minus, nameArray } from '../sources/praefect/sql.ts';
 import type { SchemaVariant } from '../sources/praefect/variant.ts';
-import { accessChecks, type DoctorFinding, notPassed, passed } from './finding.ts';
+import { accessChecks, type DoctorCheck, type DoctorFinding, notPassed, passed } from './finding.ts';
 
 const statementTimeoutMs = 5000;
 
@@ -43,7 +45,7 @@ export async function checkDatabase(
   });
   try {
     const variants = createVariantSource(database, createEventLog(clock));
-    const { findings, schemaVariant } = await findingsIn(database, variants, connection, signal);
+    const { findings, schemaVariant } = await findingsIn(database, variants, connection, clock, signal);
     const isReadable = findings.some(({ check }) => check === accessChecks.databaseTables);
     return {
       findings,
@@ -78,6 +80,7 @@ async function findingsIn(
   database: Database,
   variants: VariantSource,
   connection: DatabaseConnection,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<{ readonly findings: readonly DoctorFinding[]; readonly schemaVariant: string | undefined }> {
   const place = `${connection.host}:${connection.port}/${connection.database} as ${connection.user}`;
@@ -97,6 +100,7 @@ async function findingsIn(
       `PostgreSQL ${facts.serverVersion}${facts.pooler === 'none' ? '' : ` behind ${facts.pooler}`}, ${place}`,
     ),
     tlsFinding(connection, facts.encrypted),
+    await primaryFinding(database, clock, signal),
   ];
   if (isFailure(variant))
     return withoutSchema(...reached, failureFinding(accessChecks.databaseSchema, variant));
@@ -111,6 +115,28 @@ async function findingsIn(
     ? rightsFindings(rights.value, connection.user)
     : [failureFinding(accessChecks.databaseTables, rights.failure, 'unknown')];
   return { findings: [...reached, schema, ...ofRole], schemaVariant: variant.name };
+}
+
+async function primaryFinding(database: Database, clock: Clock, signal: AbortSignal): Promise<DoctorFinding> {
+  const read = await database.query(
+    `SELECT pg_catalog.pg_is_in_recovery() AS is_standby, ${epochOf('pg_catalog.clock_timestamp()')} AS now`,
+    { signal, statementTimeoutMs, purpose: 'the state of the server' },
+  );
+  if (!read.ok) return failureFinding(accessChecks.databasePrimary, read.failure, 'unknown');
+  const [row = {}] = read.value;
+  const skewSeconds = (columnNumber(row['now']) ?? Number.NaN) - clock.now() / 1000;
+  if (row['is_standby'] === true)
+    return notPassed(accessChecks.databasePrimary, 'fail', 'the server is a standby (in recovery)', [
+      fixText("Set the address of the primary: praefect.database.url, or Praefect's own address."),
+    ]);
+  if (Math.abs(skewSeconds) <= defaultThresholds.clockSkew.value)
+    return passed(accessChecks.databasePrimary, 'not in recovery');
+  return notPassed(
+    accessChecks.databasePrimary,
+    'warn',
+    `its clock is ${durationText(Math.abs(skewSeconds) * 1000)} ${skewSeconds > 0 ? 'ahead of' : 'behind'} this host's`,
+    [fixText('Compare both with the real time, and correct NTP where the clock is wrong.')],
+  );
 }
 
 /**
@@ -236,7 +262,7 @@ function tlsFinding({ host, ssl }: DatabaseConnection, encrypted: boolean): Doct
 }
 
 function failureFinding(
-  check: (typeof accessChecks)['databaseReachable'],
+  check: DoctorCheck,
   { message }: Failure,
   status: 'fail' | 'unknown' = 'fail',
 ): DoctorFinding {

@@ -88,6 +88,10 @@ export const accessChecks = {
     title: 'The connection is encrypted, or local',
     why: 'Names and paths of repositories, and on some servers the password, cross the network unencrypted.',
   }),
+  databasePrimary: access('database_primary', "Praefect's database", {
+    title: 'The server is the primary, and its clock is right',
+    why: 'A standby shows the past, by its lag, and PraefectDatabaseReadOnly fires; a clock that is set stops heartbeats.',
+  }),
   apiReachable: access('api_reachable', 'Kubernetes API', {
     title: 'The API server is reachable and accepts the credentials',
     why: 'Nothing is known of the pods.',

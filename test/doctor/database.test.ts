@@ -54,6 +54,7 @@ test.each(['13.3', '19.0'])(
     expect(statuses(found)).toEqual({
       database_reachable: 'pass',
       database_tls: 'pass',
+      database_primary: 'pass',
       database_schema: 'pass',
       database_tables: 'pass',
       database_sequence: 'pass',
@@ -64,6 +65,34 @@ test.each(['13.3', '19.0'])(
     expect(found.get('database_schema')?.detail).toBe(`schema of GitLab ${schema}`);
   },
 );
+
+test('a clock that is hours off is a warning', async () => {
+  const clock = { ...systemClock, now: () => Date.now() + 18_000_000 };
+  const { findings } = await checkDatabase(
+    asExporter(await database('19.0')),
+    clock,
+    AbortSignal.timeout(20_000),
+  );
+  expect(findings.find(({ check: { id } }) => id === 'database_primary')).toMatchObject({
+    status: 'warn',
+    detail: expect.stringMatching(/^its clock is (4 h 59 min|5 h) behind this host's$/),
+  });
+});
+
+test('a standby fails, and the fix is the address of the primary', async () => {
+  const standby = await startPostgres();
+  try {
+    const place = await standby.createDatabase(praefectSchema('19.0'));
+    await standby.becomeStandby();
+    expect((await check(place.connection)).get('database_primary')).toMatchObject({
+      status: 'fail',
+      detail: 'the server is a standby (in recovery)',
+      fixes: [{ text: expect.stringContaining('praefect.database.url') }],
+    });
+  } finally {
+    await standby.stop();
+  }
+});
 
 test('a table without SELECT is named, and the printed GRANT fixes it', async () => {
   const place = await database('19.0', 'REVOKE SELECT ON repositories, node_status FROM gitaly_exporter');
@@ -149,6 +178,7 @@ describe('a failure of access is one finding, and the checks that depend on it a
     expect(statuses(found)).toEqual({
       database_reachable: 'pass',
       database_tls: 'pass',
+      database_primary: 'pass',
       database_schema: 'fail',
     });
   });

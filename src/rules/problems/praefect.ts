@@ -65,7 +65,7 @@ const readOnlyProblems = ({ readOnlyReasons = [] }: DatabaseView): Problem[] =>
       detail: `${reason === 'recovery' ? 'The server is a standby (in recovery)' : 'default_transaction_read_only is on'}: writes and heartbeats fail, reads still work.`,
       action:
         reason === 'recovery'
-          ? 'Connect Praefect to the primary server.'
+          ? 'Connect Praefect to the primary server; if heartbeats are current, only the exporter is connected to the standby.'
           : 'Reset default_transaction_read_only.',
     }),
   );
