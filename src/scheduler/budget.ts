@@ -19,6 +19,8 @@ export interface Budget {
   charge(ms: number): void;
   /** Monotonic time from which a shared query may start. */
   readyAt(): number;
+  /** Monotonic time from which on, until `readyAt`, a query had to wait at every moment. */
+  indebtedSince(): number;
   /**
    * Waives the part of the debt that lasts beyond `ms` from now: for a cost that comes once, or must not delay the next
    * query for longer. Returns the time of queries, in milliseconds, that it waived.
@@ -34,6 +36,7 @@ export function createBudget(ratio: number, clock: Clock): Budget {
   if (!(ratio > 0 && ratio <= 1))
     throw new RangeError(`a budget's ratio is over 0 and at most 1, not ${ratio}`);
   let paidUntil = clock.monotonic();
+  let indebtedSince = paidUntil;
   let spentMs = 0;
   return {
     ratio,
@@ -42,7 +45,9 @@ export function createBudget(ratio: number, clock: Clock): Budget {
       if (!(ms >= 0 && ms < Infinity))
         throw new RangeError(`a budget is charged with a finite time of 0 ms or more, not ${ms}`);
       spentMs += ms;
-      paidUntil = Math.max(paidUntil, clock.monotonic() - ms) + ms / ratio;
+      const startedAt = clock.monotonic() - ms;
+      if (paidUntil < startedAt) indebtedSince = startedAt;
+      paidUntil = Math.max(paidUntil, startedAt) + ms / ratio;
     },
     waiveBeyond(ms) {
       const waivedMs = Math.max(0, paidUntil - clock.monotonic() - ms);
@@ -53,6 +58,7 @@ export function createBudget(ratio: number, clock: Clock): Budget {
       paidUntil -= ms / ratio;
     },
     readyAt: () => paidUntil,
+    indebtedSince: () => indebtedSince,
     spentSeconds: () => spentMs / 1000,
   };
 }

@@ -130,7 +130,9 @@ export function noteStart(timetable: Timetable, cause: Run['cause'], now: number
   else {
     const delayed = readyAt(timetable) > timetable.dueAt;
     timetable.stretchedMs =
-      delayed && timetable.dueStartedAt !== undefined ? now - timetable.dueStartedAt : 0;
+      delayed && timetable.dueStartedAt !== undefined
+        ? now - timetable.dueStartedAt - withoutDebtMs(timetable)
+        : 0;
     timetable.dueStartedAt = now;
     timetable.dueAt = nextOnGrid(timetable.firstDueAt, schedule.everyMs, now);
   }
@@ -165,7 +167,8 @@ export function noteReturn(timetable: Timetable, cause: Run['cause'], failed: bo
 export function effectiveIntervalMs(timetable: Timetable): number {
   const { dueStartedAt, schedule, stretchedMs } = timetable;
   if (dueStartedAt === undefined) return schedule.everyMs;
-  return Math.max(schedule.everyMs, stretchedMs, readyAt(timetable) - dueStartedAt);
+  const untilReadyMs = readyAt(timetable) - dueStartedAt - withoutDebtMs(timetable);
+  return Math.max(schedule.everyMs, stretchedMs, untilReadyMs);
 }
 
 /** How old a snapshot may get before it is withdrawn: longer than configured only because of the budget. */
@@ -187,13 +190,20 @@ export function nextOnGrid(slot: number, everyMs: number, now: number): number {
   return next > now ? next : next + everyMs;
 }
 
+/** What a reserved or a shared collector waits for. */
+const debtOf = ({ account, schedule }: Timetable): Budget | undefined =>
+  schedule.priority === 'reserved' ? account?.reserve : account?.budget;
+
+/**
+ * How long the next run has been due while the budget allowed it: the process was suspended, or other runs used the
+ * source. The budget did not cause that, and what was read before does not stay valid for it.
+ */
+const withoutDebtMs = (timetable: Timetable): number =>
+  Math.max(0, (debtOf(timetable)?.indebtedSince() ?? -Infinity) - timetable.dueAt);
+
 /** First runs do not wait for the cost of other first runs, so that every collector has data soon after a restart. */
-const readyAt = ({ account, dueStartedAt, schedule }: Timetable): number =>
-  account === undefined || dueStartedAt === undefined
-    ? -Infinity
-    : schedule.priority === 'reserved'
-      ? account.reserve.readyAt()
-      : account.budget.readyAt();
+const readyAt = (timetable: Timetable): number =>
+  timetable.dueStartedAt === undefined ? -Infinity : (debtOf(timetable)?.readyAt() ?? -Infinity);
 
 /** The first run covers every wake before it: there is no data in memory yet. */
 const wakeAt = ({ wakePending, dueStartedAt, wokenStartedAt }: Timetable): number =>

@@ -251,6 +251,31 @@ describe('the staleness limit of a collector that the budget limits', () => {
     });
   });
 
+  test('is not extended for the time of a suspension, even if there is a debt again', async () => {
+    const { clock, collector, run } = createHarness();
+    const budget = createBudget(0.01, clock);
+    const reserved = { budget, priority: 'reserved' } as const;
+    const probe = collector('probe', every(10_000, reserved), async () => {
+      budget.charge(3);
+      await clock.sleep(100);
+      return ok('probe');
+    });
+    const health = collector('health', every(1000, { ...reserved, maxAgeMs: 10_000, timeoutMs: 2000 }), () =>
+      query(clock, budget, 2, ok('health')),
+    );
+    const shared = collector('shared', every(15_000, { budget, maxAgeMs: 60_000 }));
+    const runner = run([probe, health, shared]);
+    await clock.advance(9990);
+    expect(await scrape(runner, 'health')).toEqual({ health: { value: 1, success: 1, stale: 0 } });
+    clock.stall(90_000);
+    await clock.advance(150);
+    const withdrawn = { value: undefined, success: 0, stale: 1 };
+    expect(probe.runs.at(-1)).toMatch(/^due at 99/);
+    expect(await scrape(runner, 'health', 'shared')).toEqual({ health: withdrawn, shared: withdrawn });
+    await clock.advance(30_000);
+    expect(await scrape(runner, 'health')).toEqual({ health: { value: 1, success: 1, stale: 0 } });
+  });
+
   test('is not reported as limited when a run only waits for its turn', async () => {
     const { clock, collector, run } = createHarness();
     const budget = createBudget(0.01, clock);
