@@ -3,7 +3,7 @@ import { type DatabaseConnection, isLocalDatabase } from '../config/database-con
 import type { Clock } from '../lib/clock.ts';
 import { durationText } from '../lib/format.ts';
 import { type Fix, fixText } from '../rules/finding.ts';
-import { defaultThresholds } from '../rules/thresholds.ts';
+import { defaultThresholds, type Thresholds } from '../rules/thresholds.ts';
 import { createBudget } from '../scheduler/budget.ts';
 import { createEventLog } from '../scheduler/event-log.ts';
 import type { Failure } from '../scheduler/outcome.ts';
@@ -31,11 +31,12 @@ export interface DatabaseReport {
   readonly livePraefects: number | undefined;
 }
 
-/** Never rejects. Reads the catalog, and from node_status which Praefects are alive. */
+/** Never rejects. Reads the catalog, and from node_status which Praefects are alive. `thresholds`: the operator's. */
 export async function checkDatabase(
   connection: DatabaseConnection,
   clock: Clock,
   signal: AbortSignal,
+  thresholds: Pick<Thresholds, 'clockSkew'> = defaultThresholds,
 ): Promise<DatabaseReport> {
   const database = createDatabase({
     connection,
@@ -45,7 +46,13 @@ export async function checkDatabase(
   });
   try {
     const variants = createVariantSource(database, createEventLog(clock));
-    const { findings, schemaVariant } = await findingsIn(database, variants, connection, clock, signal);
+    const { findings, schemaVariant } = await findingsIn(
+      database,
+      variants,
+      connection,
+      { clock, thresholds },
+      signal,
+    );
     const isReadable = findings.some(({ check }) => check === accessChecks.databaseTables);
     return {
       findings,
@@ -80,7 +87,7 @@ async function findingsIn(
   database: Database,
   variants: VariantSource,
   connection: DatabaseConnection,
-  clock: Clock,
+  time: TimeJudgment,
   signal: AbortSignal,
 ): Promise<{ readonly findings: readonly DoctorFinding[]; readonly schemaVariant: string | undefined }> {
   const place = `${connection.host}:${connection.port}/${connection.database} as ${connection.user}`;
@@ -100,7 +107,7 @@ async function findingsIn(
       `PostgreSQL ${facts.serverVersion}${facts.pooler === 'none' ? '' : ` behind ${facts.pooler}`}, ${place}`,
     ),
     tlsFinding(connection, facts.encrypted),
-    await primaryFinding(database, clock, signal),
+    await primaryFinding(database, time, signal),
   ];
   if (isFailure(variant))
     return withoutSchema(...reached, failureFinding(accessChecks.databaseSchema, variant));
@@ -117,7 +124,16 @@ async function findingsIn(
   return { findings: [...reached, schema, ...ofRole], schemaVariant: variant.name };
 }
 
-async function primaryFinding(database: Database, clock: Clock, signal: AbortSignal): Promise<DoctorFinding> {
+interface TimeJudgment {
+  readonly clock: Clock;
+  readonly thresholds: Pick<Thresholds, 'clockSkew'>;
+}
+
+async function primaryFinding(
+  database: Database,
+  { clock, thresholds }: TimeJudgment,
+  signal: AbortSignal,
+): Promise<DoctorFinding> {
   const read = await database.query(
     `SELECT pg_catalog.pg_is_in_recovery() AS is_standby, ${epochOf('pg_catalog.clock_timestamp()')} AS now`,
     { signal, statementTimeoutMs, purpose: 'the state of the server' },
@@ -129,7 +145,7 @@ async function primaryFinding(database: Database, clock: Clock, signal: AbortSig
     return notPassed(accessChecks.databasePrimary, 'fail', 'the server is a standby (in recovery)', [
       fixText("Set the address of the primary: praefect.database.url, or Praefect's own address."),
     ]);
-  if (Math.abs(skewSeconds) <= defaultThresholds.clockSkew.value)
+  if (Math.abs(skewSeconds) <= thresholds.clockSkew.value)
     return passed(accessChecks.databasePrimary, 'not in recovery');
   return notPassed(
     accessChecks.databasePrimary,

@@ -17,6 +17,7 @@ import type { System } from '../config/system.ts';
 import { checksOfRole, evaluate } from '../rules/checks/evaluate.ts';
 import type { ServerFacts } from '../rules/checks/inputs.ts';
 import { fixText } from '../rules/finding.ts';
+import { judgmentOf } from '../rules/judgment.ts';
 import { systemResolve } from '../sources/gitaly/resolve.ts';
 import { cgroupFindings } from './cgroups.ts';
 import { checkDatabase } from './database.ts';
@@ -112,7 +113,8 @@ export async function runDoctor(options: DoctorOptions, signal: AbortSignal): Pr
       notes.push(value?.databaseText ?? "Praefect's database: its settings are invalid.");
       return undefined;
     }
-    const report = await checkDatabase(value.database, host.clock, signal);
+    const { thresholds } = judgmentOf(settings);
+    const report = await checkDatabase(value.database, host.clock, signal, thresholds);
     findings.push(...report.findings);
     return {
       postgresqlVersion: report.postgresqlVersion,

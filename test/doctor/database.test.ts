@@ -7,6 +7,7 @@ import { checkDatabase } from '../../src/doctor/database.ts';
 import type { DoctorFinding } from '../../src/doctor/finding.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Secret } from '../../src/lib/secret.ts';
+import { defaultThresholds } from '../../src/rules/thresholds.ts';
 import { praefectSchema, startPostgres, type TestDatabase, type TestPostgres } from '../support/postgres.ts';
 
 const roleSql = readFileSync(join(import.meta.dirname, '../../deploy/sql/role.sql'), 'utf8');
@@ -77,6 +78,14 @@ test('a clock that is hours off is a warning', async () => {
     status: 'warn',
     detail: expect.stringMatching(/^its clock is (4 h 59 min|5 h) behind this host's$/),
   });
+});
+
+test('clocks are judged by the threshold of the alert on them', async () => {
+  const clock = { ...systemClock, now: () => Date.now() + 18_000_000 };
+  const thresholds = { clockSkew: { ...defaultThresholds.clockSkew, value: 20_000 } };
+  const connection = asExporter(await database('19.0'));
+  const { findings } = await checkDatabase(connection, clock, AbortSignal.timeout(20_000), thresholds);
+  expect(findings.find(({ check: { id } }) => id === 'database_primary')).toMatchObject({ status: 'pass' });
 });
 
 test('a standby fails, and the fix is the address of the primary', async () => {
